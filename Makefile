@@ -1,0 +1,59 @@
+# What a developer can do here. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+CARGO ?= cargo
+# Where labs find the programs that they run inside their namespaces.
+TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+export CARGO_TARGET_DIR := $(TARGET)
+# Labs need root for namespaces.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,HOME")
+
+.PHONY: help
+help: ## List what can be done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install the Debian packages that labs, tests and the demo need
+	@packaging/setup.sh
+
+.PHONY: build
+build: ## Build the programs for production
+	$(CARGO) build --release --locked --bins
+
+.PHONY: demo
+demo: setup build ## Three sites, two uplinks each: cut one, degrade the other, watch calls go on
+	@$(AS_ROOT) $(TARGET)/release/patronus-demo
+
+.PHONY: test
+test: setup ## Run every test: units, properties, and real packets in namespaces
+	$(CARGO) build --locked --workspace --bins
+	$(AS_ROOT) $(CARGO) test --locked --workspace --no-fail-fast
+
+.PHONY: lint
+lint: ## Formatting, clippy with warnings denied, and dependencies if cargo-deny is installed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	 else echo "cargo-deny is not installed: licences and sources are not checked here (cargo install --locked cargo-deny)"; fi
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: update-golden
+update-golden: ## Rewrite golden files, schemas and references from the code
+	UPDATE_EXPECT=1 $(CARGO) test --locked --workspace --no-fail-fast
+
+.PHONY: bench
+bench: setup build ## Measure everything, side by side with what it should beat
+	$(AS_ROOT) $(TARGET)/release/patronus-bench all
+
+.PHONY: deb
+deb: build ## Build the Debian package into target/deb
+	packaging/build-deb.sh $(TARGET)
+
+.PHONY: clean
+clean: ## Remove what was built
+	$(CARGO) clean

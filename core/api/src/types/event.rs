@@ -1,0 +1,411 @@
+//! Events.
+
+use async_graphql::{Enum, ID, Result, SimpleObject, Union};
+use patronus_model::event;
+use patronus_model::view::EventRecord;
+
+use super::choice::{Candidate, MoveReason};
+use super::path::{PathRef, PathStatus};
+use super::{BigInt, whole_ms};
+use crate::error::{Failure, Refusal};
+use crate::page::{Page, PageInfo};
+use crate::request::Request;
+use crate::session::Session;
+use crate::snapshot::Snapshot;
+use crate::{time, words};
+
+/// Something that happened on the router.
+#[derive(SimpleObject)]
+pub(crate) struct Event {
+    /// Unique; a cursor of `events`.
+    id: ID,
+    /// Counts up from 1 since the daemon started.
+    sequence: BigInt,
+    /// What kind of thing.
+    kind: EventKind,
+    /// When, by RFC 3339 in UTC.
+    time: String,
+    /// How long ago.
+    ago_ms: BigInt,
+    /// What, in one line for people.
+    message: String,
+    /// What, for programs.
+    details: EventDetails,
+}
+
+impl Event {
+    pub(crate) fn new(from: &Snapshot, record: &EventRecord) -> Self {
+        Self {
+            id: cursor(record).into(),
+            sequence: BigInt(record.sequence),
+            kind: EventKind::from(&record.event),
+            time: time::rfc3339(record.unix_millis),
+            ago_ms: whole_ms(time::ago(record.unix_millis)),
+            message: words::event(from, &record.event),
+            details: details(from, &record.event),
+        }
+    }
+}
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(rename_items = "snake_case")]
+pub(crate) enum EventKind {
+    /// A configuration came into force.
+    Configured,
+    /// A path changed its state.
+    Path,
+    /// A path flaps too often to be moved to, or has calmed down.
+    Dampened,
+    /// An uplink can be used, or cannot any more.
+    Uplink,
+    /// Traffic moved, or got its first path.
+    Moved,
+    /// Changes were carried out.
+    Applied,
+    /// Changes were carried out only in part.
+    ApplyFailed,
+    /// Something of ours was altered by somebody else, and is put back.
+    Drift,
+    /// A routing daemon died or came back.
+    RoutingDaemon,
+    /// A BGP session changed.
+    BgpNeighbor,
+    /// Two ordinary sites announce the same prefix.
+    PrefixConflict,
+}
+
+impl From<&event::Event> for EventKind {
+    fn from(event: &event::Event) -> Self {
+        use event::Event as E;
+        match event {
+            E::Configured { .. } => Self::Configured,
+            E::Path { .. } => Self::Path,
+            E::Dampened { .. } => Self::Dampened,
+            E::Uplink { .. } => Self::Uplink,
+            E::Moved(_) => Self::Moved,
+            E::Applied { .. } => Self::Applied,
+            E::ApplyFailed { .. } => Self::ApplyFailed,
+            E::Drift { .. } => Self::Drift,
+            E::RoutingDaemon { .. } => Self::RoutingDaemon,
+            E::BgpNeighbor { .. } => Self::BgpNeighbor,
+            E::PrefixConflict { .. } => Self::PrefixConflict,
+        }
+    }
+}
+
+/// What happened, for programs.
+#[derive(Union)]
+pub(crate) enum EventDetails {
+    Configured(Configured),
+    Path(PathChanged),
+    Dampened(PathDampened),
+    Uplink(UplinkChanged),
+    Moved(Move),
+    Applied(Applied),
+    ApplyFailed(ApplyFailed),
+    Drift(Drift),
+    RoutingDaemon(RoutingDaemonChanged),
+    BgpNeighbor(BgpNeighborChanged),
+    PrefixConflict(PrefixConflict),
+}
+
+/// A configuration came into force.
+#[derive(SimpleObject)]
+pub(crate) struct Configured {
+    /// Paths that it describes.
+    path_count: BigInt,
+    /// Policies that it has.
+    policy_count: BigInt,
+}
+
+/// A path changed its state.
+#[derive(SimpleObject)]
+pub(crate) struct PathChanged {
+    /// The path.
+    path: PathRef,
+    /// The site at its far end.
+    dest_site_id: ID,
+    /// What it was.
+    from_status: PathStatus,
+    /// What it is.
+    to_status: PathStatus,
+    /// Why, in words.
+    because: String,
+}
+
+/// A path flaps too often to be moved to, or has calmed down.
+#[derive(SimpleObject)]
+pub(crate) struct PathDampened {
+    /// The path.
+    path: PathRef,
+    /// The site at its far end.
+    dest_site_id: ID,
+    /// Whether no traffic moves to it.
+    dampened: bool,
+}
+
+/// An uplink can be used, or cannot any more.
+#[derive(SimpleObject)]
+pub(crate) struct UplinkChanged {
+    /// The uplink.
+    uplink: String,
+    /// Whether it can be used.
+    usable: bool,
+}
+
+/// Traffic of a class to a site moved, or got its first path.
+#[derive(SimpleObject)]
+pub(crate) struct Move {
+    /// The class.
+    class: String,
+    /// The site.
+    dest_site_id: ID,
+    /// Where it went before; `null` for the first path.
+    from: Option<PathRef>,
+    /// Where it goes now.
+    to: PathRef,
+    /// Why, for programs.
+    reason: MoveReason,
+    /// Why, in words.
+    because: String,
+    /// All paths in the order in which the class ranked them.
+    candidates: Vec<Candidate>,
+}
+
+/// Changes were carried out.
+#[derive(SimpleObject)]
+pub(crate) struct Applied {
+    /// How many.
+    changes: BigInt,
+    /// How long it took.
+    took_ms: f64,
+}
+
+/// Changes were carried out only in part.
+#[derive(SimpleObject)]
+pub(crate) struct ApplyFailed {
+    /// What went wrong.
+    error: String,
+    /// When it will be tried again.
+    retry_in_ms: BigInt,
+}
+
+/// Something of ours was altered by somebody else, and is put back.
+#[derive(SimpleObject)]
+pub(crate) struct Drift {
+    /// Changes that put it back.
+    changes: BigInt,
+}
+
+/// A routing daemon died or came back.
+#[derive(SimpleObject)]
+pub(crate) struct RoutingDaemonChanged {
+    /// Its name.
+    daemon: String,
+    /// Whether it is there.
+    up: bool,
+}
+
+/// A BGP session changed.
+#[derive(SimpleObject)]
+pub(crate) struct BgpNeighborChanged {
+    /// With whom.
+    neighbor: String,
+    /// Whether it is established.
+    established: bool,
+}
+
+/// Two ordinary sites announce the same prefix; only one of them can have it.
+#[derive(SimpleObject)]
+pub(crate) struct PrefixConflict {
+    /// The prefix.
+    prefix: String,
+    /// Who has it.
+    owner_site_id: ID,
+    /// Who does not.
+    loser_site_id: ID,
+}
+
+fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
+    use event::Event as E;
+    match event {
+        E::Configured { paths, policies } => EventDetails::Configured(Configured {
+            path_count: (*paths).into(),
+            policy_count: (*policies).into(),
+        }),
+        E::Path {
+            path,
+            from: was,
+            to,
+            cause,
+        } => EventDetails::Path(PathChanged {
+            path: PathRef::new(from, *path),
+            dest_site_id: from.site_name(path.site).into(),
+            from_status: (*was).into(),
+            to_status: (*to).into(),
+            because: cause.to_string(),
+        }),
+        E::Dampened { path, suppressed } => EventDetails::Dampened(PathDampened {
+            path: PathRef::new(from, *path),
+            dest_site_id: from.site_name(path.site).into(),
+            dampened: *suppressed,
+        }),
+        E::Uplink { slot, usable } => EventDetails::Uplink(UplinkChanged {
+            uplink: from.uplink_name(*slot),
+            usable: *usable,
+        }),
+        E::Moved(decision) => EventDetails::Moved(moved(from, decision)),
+        E::Applied { changes, took } => EventDetails::Applied(Applied {
+            changes: (*changes).into(),
+            took_ms: super::ms(*took),
+        }),
+        E::ApplyFailed { reason, retry_in } => EventDetails::ApplyFailed(ApplyFailed {
+            error: reason.clone(),
+            retry_in_ms: whole_ms(*retry_in),
+        }),
+        E::Drift { changes } => EventDetails::Drift(Drift {
+            changes: (*changes).into(),
+        }),
+        E::RoutingDaemon { daemon, up } => EventDetails::RoutingDaemon(RoutingDaemonChanged {
+            daemon: daemon.clone(),
+            up: *up,
+        }),
+        E::BgpNeighbor {
+            neighbor,
+            established,
+        } => EventDetails::BgpNeighbor(BgpNeighborChanged {
+            neighbor: neighbor.clone(),
+            established: *established,
+        }),
+        E::PrefixConflict {
+            prefix,
+            owner,
+            loser,
+        } => EventDetails::PrefixConflict(PrefixConflict {
+            prefix: prefix.to_string(),
+            owner_site_id: from.site_name(*owner).into(),
+            loser_site_id: from.site_name(*loser).into(),
+        }),
+    }
+}
+
+fn moved(from: &Snapshot, decision: &event::Decision) -> Move {
+    let before = decision.from.map(|path| from.path_name(path));
+    Move {
+        class: from.class_name(decision.class),
+        dest_site_id: from.site_name(decision.site).into(),
+        from: decision.from.map(|path| PathRef::new(from, path)),
+        to: PathRef::new(from, decision.to),
+        reason: decision.reason.into(),
+        because: words::reason(decision.reason, before.as_deref()),
+        candidates: Candidate::all(from, &decision.candidates),
+    }
+}
+
+/// Which events are wanted.
+pub(crate) struct Wanted {
+    pub(crate) first: Option<u32>,
+    pub(crate) after: Option<String>,
+    pub(crate) last: Option<u32>,
+}
+
+/// Events that are given when nothing is said: what fits a screen.
+const A_SCREENFUL: usize = 50;
+
+/// The most events on a page.
+const LARGEST_PAGE: usize = 10_000;
+
+/// A page of events. The daemon keeps only so many, and counts from 1 again when it is restarted;
+/// a cursor therefore names the time of its event as well.
+pub(crate) async fn page(session: &Session, wanted: Wanted) -> Result<Page<Event>> {
+    let limit = |n: Option<u32>, default| {
+        n.map_or(default, |n| usize::try_from(n).unwrap_or(LARGEST_PAGE))
+            .min(LARGEST_PAGE)
+    };
+    let (records, more) = match (wanted.last, wanted.first, &wanted.after) {
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
+            let failure = Failure::BadInput {
+                argument: "last",
+                value: wanted.last.unwrap_or_default().to_string(),
+                problem: "cannot be used together with `first` or `after`".to_owned(),
+            };
+            return Err(Refusal::from(failure).into());
+        }
+        (last, None, None) => (newest(session, limit(last, A_SCREENFUL)).await?, false),
+        (None, first, after) => {
+            following(session, after.as_deref(), limit(first, LARGEST_PAGE)).await?
+        }
+    };
+    let from = session.snapshot().await?;
+    let end_cursor = records.last().map(cursor).or(wanted.after);
+    Ok(Page {
+        nodes: records
+            .iter()
+            .map(|record| Event::new(&from, record))
+            .collect(),
+        page_info: PageInfo {
+            has_next_page: more,
+            end_cursor,
+        },
+    })
+}
+
+async fn newest(session: &Session, limit: usize) -> Result<Vec<EventRecord>, Refusal> {
+    ask(session, None, limit).await
+}
+
+/// The events behind a cursor, or all if the daemon was restarted since, and whether there are
+/// more.
+async fn following(
+    session: &Session,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Vec<EventRecord>, bool), Refusal> {
+    let (mut records, known) = match after {
+        None => (ask(session, Some(0), limit + 1).await?, 0),
+        Some(text) => {
+            let (sequence, unix_millis) = parse_cursor(text)?;
+            // The event of the cursor itself is asked for too: it tells one run of the daemon
+            // from another.
+            let records = ask(session, Some(sequence.saturating_sub(1)), limit + 2).await?;
+            match records.first() {
+                Some(first) if first.sequence > sequence => (records, 0),
+                Some(first) if first.unix_millis == unix_millis => (records, 1),
+                Some(_) | None => (ask(session, Some(0), limit + 1).await?, 0),
+            }
+        }
+    };
+    records.drain(..known);
+    let more = records.len() > limit;
+    records.truncate(limit);
+    Ok((records, more))
+}
+
+async fn ask(
+    session: &Session,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Vec<EventRecord>, Refusal> {
+    session
+        .ask(|reply| Request::Events {
+            after,
+            limit,
+            reply,
+        })
+        .await
+}
+
+fn cursor(record: &EventRecord) -> String {
+    format!("{}-{}", record.sequence, record.unix_millis)
+}
+
+fn parse_cursor(text: &str) -> Result<(u64, u64), Failure> {
+    let parts = text.split_once('-');
+    let numbers = parts.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    numbers.ok_or_else(|| Failure::BadInput {
+        argument: "after",
+        value: text.to_owned(),
+        problem: "is not the cursor of an event. Use an `endCursor` or an event's `id`".to_owned(),
+    })
+}

@@ -1,0 +1,164 @@
+//! Why a flow goes where it goes.
+
+use async_graphql::{Enum, ID, SimpleObject};
+use patronus_model::ids::PolicyName;
+use patronus_model::policy::{self, Mismatch};
+use patronus_model::view;
+
+use super::choice::Choice;
+use crate::snapshot::Snapshot;
+use crate::words;
+
+/// What happens to a flow, and why.
+#[derive(SimpleObject)]
+pub(crate) struct Explanation {
+    /// The flow asked about.
+    flow: Flow,
+    /// The policies that were looked at, in order; the last one may have matched.
+    policies: Vec<PolicyCheck>,
+    /// What happens.
+    outcome: Outcome,
+    /// Why, in words.
+    because: String,
+    /// The policy that decided; `null` when none matched.
+    policy: Option<String>,
+    /// The class; `null` when the flow is dropped.
+    class: Option<String>,
+    /// How the class picks its paths, in words.
+    strategy: Option<String>,
+    /// The route that the destination follows, for `routed`.
+    route: Option<String>,
+    /// The site where it goes, for `routed`.
+    dest_site_id: Option<ID>,
+    /// The path, and why this one, for `routed`.
+    choice: Option<Choice>,
+}
+
+impl Explanation {
+    pub(crate) fn new(from: &Snapshot, explained: &view::Explanation) -> Self {
+        let policies = explained.policies.iter();
+        let matched = explained
+            .policies
+            .iter()
+            .find(|(_, mismatch)| mismatch.is_none());
+        let (outcome, class) = outcome(&explained.outcome);
+        let routed = match &explained.outcome {
+            view::Outcome::Routed {
+                route,
+                site,
+                choice,
+                ..
+            } => Some((route, site, choice)),
+            view::Outcome::Dropped
+            | view::Outcome::NotOverlay { .. }
+            | view::Outcome::Unreachable { .. } => None,
+        };
+        let strategy = |name: &String| {
+            let class = from
+                .view
+                .classes
+                .iter()
+                .find(|class| class.name.as_str() == name);
+            class.map(|class| class.strategy.clone())
+        };
+        Self {
+            flow: Flow::from(&explained.flow),
+            policies: policies
+                .map(|(name, miss)| PolicyCheck::new(from, name, *miss))
+                .collect(),
+            outcome,
+            because: words::because(explained),
+            policy: matched.map(|(name, _)| name.to_string()),
+            strategy: class.as_ref().and_then(strategy),
+            class,
+            route: routed.map(|(route, _, _)| route.to_string()),
+            dest_site_id: routed.map(|(_, site, _)| site.as_str().into()),
+            choice: routed.map(|(_, _, choice)| Choice::new(from, choice)),
+        }
+    }
+}
+
+fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
+    match outcome {
+        view::Outcome::Dropped => (Outcome::Dropped, None),
+        view::Outcome::NotOverlay { class } => (Outcome::NotOverlay, Some(class.to_string())),
+        view::Outcome::Unreachable { class } => (Outcome::Unreachable, Some(class.to_string())),
+        view::Outcome::Routed { class, .. } => (Outcome::Routed, Some(class.to_string())),
+    }
+}
+
+/// What happens to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(rename_items = "snake_case")]
+pub(crate) enum Outcome {
+    /// It travels to a site.
+    Routed,
+    /// A policy drops it.
+    Dropped,
+    /// Its destination is not in the overlay: the main routing table decides.
+    NotOverlay,
+    /// It belongs to the overlay, but nobody has announced its destination: it is refused.
+    Unreachable,
+}
+
+/// A flow as it enters from a LAN.
+#[derive(SimpleObject)]
+pub(crate) struct Flow {
+    /// Source address.
+    source: String,
+    /// Destination address.
+    destination: String,
+    /// Protocol by name, or by number where it has none.
+    protocol: String,
+    /// Source port.
+    source_port: Option<u16>,
+    /// Destination port.
+    destination_port: Option<u16>,
+    /// Code point.
+    dscp: u8,
+    /// The interface by which it comes.
+    ingress: Option<String>,
+}
+
+impl From<&policy::Flow> for Flow {
+    fn from(flow: &policy::Flow) -> Self {
+        Self {
+            source: flow.source.to_string(),
+            destination: flow.destination.to_string(),
+            protocol: flow.protocol.to_string(),
+            source_port: flow.source_port,
+            destination_port: flow.destination_port,
+            dscp: flow.dscp.get(),
+            ingress: flow.ingress.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// A policy that was looked at.
+#[derive(SimpleObject)]
+pub(crate) struct PolicyCheck {
+    /// Its name.
+    policy: String,
+    /// Its priority.
+    priority: Option<u32>,
+    /// Whether it matched.
+    matched: bool,
+    /// The first condition that the flow does not meet, in words.
+    mismatch: Option<String>,
+}
+
+impl PolicyCheck {
+    fn new(from: &Snapshot, name: &PolicyName, mismatch: Option<Mismatch>) -> Self {
+        let policy = from
+            .view
+            .policies
+            .iter()
+            .find(|policy| policy.name == *name);
+        Self {
+            policy: name.to_string(),
+            priority: policy.map(|policy| policy.priority),
+            matched: mismatch.is_none(),
+            mismatch: mismatch.map(|mismatch| words::mismatch(mismatch).to_owned()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Routes.
+
+use std::net::IpAddr;
+
+use async_graphql::{Enum, ID, SimpleObject};
+use ipnet::IpNet;
+use patronus_model::view::{RouteOrigin, RouteView};
+
+use crate::error::Failure;
+
+/// Where a prefix is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(rename_items = "snake_case", name = "RouteOrigin")]
+pub(crate) enum Origin {
+    /// The configuration.
+    Configured,
+    /// BGP.
+    Bgp,
+    /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
+    Stale,
+}
+
+/// A prefix that is routed into the overlay.
+#[derive(SimpleObject)]
+pub(crate) struct Route {
+    /// The prefix.
+    pub(crate) prefix: String,
+    /// Whose it is.
+    site_id: ID,
+    /// Where it is known from.
+    origin: Origin,
+}
+
+impl Route {
+    pub(crate) fn new(route: &RouteView) -> Self {
+        Self {
+            prefix: route.prefix.to_string(),
+            site_id: route.site.as_str().into(),
+            origin: match route.origin {
+                RouteOrigin::Configured => Origin::Configured,
+                RouteOrigin::Bgp => Origin::Bgp,
+                RouteOrigin::Stale => Origin::Stale,
+            },
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            site_id: "a".into(),
+            origin: Origin::Bgp,
+        }
+    }
+}
+
+/// Reads an address or a prefix; an address is the prefix that contains only it.
+pub(crate) fn parse_contained(text: &str) -> Result<IpNet, Failure> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| Failure::BadInput {
+            argument: "contains",
+            value: text.to_owned(),
+            problem: "is not an address or a prefix. Use one like 10.7.0.9 or 10.7.0.0/24"
+                .to_owned(),
+        })
+}

@@ -1,0 +1,78 @@
+//! The router as a whole.
+
+use std::sync::Arc;
+
+use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
+
+use super::event::Event;
+use super::path::PathTally;
+use super::{BigInt, site, whole_ms};
+use crate::request::Request;
+use crate::session::Session;
+use crate::snapshot::Snapshot;
+use crate::wellness::{self, Problem};
+
+/// The router as a whole.
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub(crate) struct Router {
+    /// The site at which it is.
+    site_id: ID,
+    /// The site's name for people.
+    name: String,
+    /// The version of patronusd.
+    version: String,
+    /// For how long the daemon has been running.
+    uptime_ms: BigInt,
+    /// For how long the configuration has been in force.
+    configured_ms: BigInt,
+    /// Whether what should be in the kernel is there, as far as is known.
+    settled: bool,
+    /// How the paths are doing.
+    paths: PathTally,
+    /// How many other sites there are.
+    sites: BigInt,
+    /// How many of them can be reached.
+    sites_reachable: BigInt,
+    #[graphql(skip)]
+    from: Arc<Snapshot>,
+}
+
+#[ComplexObject]
+impl Router {
+    /// Whether there is no problem.
+    async fn well(&self, context: &Context<'_>) -> Result<bool> {
+        Ok(self.problems(context).await?.is_empty())
+    }
+
+    /// What is wrong, the worst first: causes, not all their consequences.
+    async fn problems(&self, context: &Context<'_>) -> Result<Vec<Problem>> {
+        let bgp = Session::of(context)?.ask(Request::Bgp).await?;
+        Ok(wellness::problems(&self.from, &bgp))
+    }
+
+    /// The last time that traffic moved from one path to another.
+    async fn last_move(&self, context: &Context<'_>) -> Result<Option<Event>> {
+        let last = Session::of(context)?.ask(Request::LastMove).await?;
+        Ok(last.map(|record| Event::new(&self.from, &record)))
+    }
+}
+
+impl Router {
+    pub(crate) fn new(from: Arc<Snapshot>) -> Self {
+        let view = &from.view;
+        let reachable = |s: &&patronus_model::view::SiteView| site::is_reachable(&from, s);
+        Self {
+            site_id: view.site.as_str().into(),
+            name: view.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: whole_ms(view.uptime),
+            configured_ms: whole_ms(view.configured),
+            settled: view.settled,
+            paths: PathTally::of(view.paths.iter()),
+            sites: view.sites.len().into(),
+            sites_reachable: view.sites.iter().filter(reachable).count().into(),
+            from,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Whether everything is well, and if not, what is wrong: the causes, not all their consequences.
+
+use async_graphql::SimpleObject;
+use patronus_model::path::{PathCause, PathState};
+use patronus_model::view::{BgpView, PathView};
+
+use crate::snapshot::Snapshot;
+use crate::types::path::PathStatus;
+use crate::types::site;
+use crate::words;
+
+/// Something that is not well.
+#[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
+pub(crate) struct Problem {
+    /// How bad it is.
+    status: PathStatus,
+    /// What it is, in words.
+    message: String,
+}
+
+/// What is wrong, the worst first.
+pub(crate) fn problems(from: &Snapshot, bgp: &BgpView) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = uplinks(from)
+        .chain(sites(from))
+        .chain(paths(from))
+        .chain(daemons(bgp))
+        .chain(neighbors(from, bgp))
+        .chain(agreement(from, bgp))
+        .collect();
+    problems.sort_by_key(|problem| severity(problem.status));
+    problems
+}
+
+const fn severity(status: PathStatus) -> u8 {
+    match status {
+        PathStatus::Down => 0,
+        PathStatus::Degraded => 1,
+        PathStatus::Unknown => 2,
+        PathStatus::Up => 3,
+    }
+}
+
+fn problem(status: PathStatus, message: String) -> Problem {
+    Problem { status, message }
+}
+
+fn uplinks(from: &Snapshot) -> impl Iterator<Item = Problem> {
+    from.view
+        .uplinks
+        .iter()
+        .filter(|uplink| !uplink.usable)
+        .map(|uplink| {
+            let (name, interface) = (&uplink.name, &uplink.interface);
+            let message = format!("uplink {name} ({interface}) cannot be used");
+            problem(PathStatus::Down, message)
+        })
+}
+
+fn sites(from: &Snapshot) -> impl Iterator<Item = Problem> {
+    let unreachable = |s: &&patronus_model::view::SiteView| !site::is_reachable(from, s);
+    from.view.sites.iter().filter(unreachable).map(|s| {
+        let status = PathStatus::from(site::best(from, s));
+        let message = match status {
+            PathStatus::Unknown => format!("site {}: nothing is known of any path yet", s.id),
+            PathStatus::Up | PathStatus::Degraded | PathStatus::Down => {
+                format!("site {} is unreachable: no path to it is up", s.id)
+            }
+        };
+        problem(status, message)
+    })
+}
+
+/// Paths that are not well, unless their uplink or their site is the problem.
+fn paths(from: &Snapshot) -> impl Iterator<Item = Problem> {
+    let own = |path: &&PathView| {
+        let reachable = from
+            .site(path.id.site)
+            .is_some_and(|s| site::is_reachable(from, s));
+        path.state != PathState::Up && path.cause != PathCause::UplinkDown && reachable
+    };
+    from.view.paths.iter().filter(own).map(|path| {
+        let (site, local, remote) = (&path.site, &path.local, &path.remote);
+        let (state, cause) = (path.state, path.cause);
+        problem(
+            state.into(),
+            format!("{site} {local} → {remote} is {state}: {cause}"),
+        )
+    })
+}
+
+fn daemons(bgp: &BgpView) -> impl Iterator<Item = Problem> {
+    let away = bgp.daemons.iter().filter(|daemon| daemon.version.is_none());
+    away.map(|daemon| {
+        let since = words::span(daemon.since);
+        problem(
+            PathStatus::Down,
+            format!("{} has not answered for {since}", daemon.name),
+        )
+    })
+}
+
+/// BGP sessions that are down, unless their site is the problem.
+fn neighbors(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
+    let site_is_well = |id| {
+        from.site_by_id(id)
+            .is_none_or(|s| site::is_reachable(from, s))
+    };
+    bgp.neighbors
+        .iter()
+        .filter(move |n| !n.established && n.site.as_ref().is_none_or(site_is_well))
+        .map(|neighbor| {
+            let name = &neighbor.description;
+            let message = format!(
+                "BGP session with {name} ({}): {}",
+                neighbor.address, neighbor.state
+            );
+            problem(PathStatus::Down, message)
+        })
+}
+
+/// Whether the kernel and FRR have what they should have.
+fn agreement(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
+    let kernel = (!from.view.settled).then(|| {
+        let message = "the kernel does not yet have all that is configured".to_owned();
+        problem(PathStatus::Degraded, message)
+    });
+    let routing = bgp.problem.as_ref().map(|why| {
+        problem(
+            PathStatus::Degraded,
+            format!("BGP is not as configured: {why}"),
+        )
+    });
+    kernel.into_iter().chain(routing)
+}

@@ -1,0 +1,320 @@
+//! Events and decisions in words. All phrasing for people is here, so that every surface says the
+//! same thing in the same way.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
+use patronus_model::path::PathState;
+use patronus_model::policy::Mismatch;
+use patronus_model::view::{Explanation, Outcome};
+
+use crate::snapshot::Snapshot;
+
+/// An event in one line.
+pub(crate) fn event(from: &Snapshot, event: &Event) -> String {
+    match event {
+        Event::Configured { paths, policies } => {
+            let (paths, policies) = (
+                count(*paths, "path"),
+                counted(*policies, "policy", "policies"),
+            );
+            format!("a configuration with {paths} and {policies} is in force")
+        }
+        Event::Path {
+            path,
+            from: was,
+            to,
+            cause,
+        } => {
+            let name = path_to(from, *path);
+            format!("{name} is {to} (was {was}): {cause}")
+        }
+        Event::Dampened {
+            path,
+            suppressed: true,
+        } => {
+            let name = path_to(from, *path);
+            format!("{name} flaps: no traffic moves to it until it calms down")
+        }
+        Event::Dampened {
+            path,
+            suppressed: false,
+        } => {
+            format!(
+                "{} has calmed down: traffic may move to it again",
+                path_to(from, *path)
+            )
+        }
+        Event::Uplink { slot, usable: true } => {
+            format!("uplink {} can be used", from.uplink_name(*slot))
+        }
+        Event::Uplink {
+            slot,
+            usable: false,
+        } => {
+            let name = from.uplink_name(*slot);
+            format!("uplink {name} cannot be used: no carrier, no address or no gateway")
+        }
+        Event::Moved(decision) => moved(from, decision),
+        Event::Applied { changes, took } => {
+            format!("{} applied in {}", count(*changes, "change"), span(*took))
+        }
+        Event::ApplyFailed { reason, retry_in } => {
+            let again = span(*retry_in);
+            format!("not everything could be applied: {reason}; next attempt in {again}")
+        }
+        Event::Drift { changes } => {
+            let what = count(*changes, "change");
+            format!("somebody altered what is ours: {what} to put it back")
+        }
+        Event::RoutingDaemon { daemon, up: true } => format!("{daemon} answers"),
+        Event::RoutingDaemon { daemon, up: false } => {
+            format!("{daemon} is gone: the kernel keeps forwarding as it was")
+        }
+        Event::BgpNeighbor {
+            neighbor,
+            established: true,
+        } => {
+            format!("BGP session with {neighbor} is established")
+        }
+        Event::BgpNeighbor {
+            neighbor,
+            established: false,
+        } => {
+            format!("BGP session with {neighbor} is down")
+        }
+        Event::PrefixConflict {
+            prefix,
+            owner,
+            loser,
+        } => {
+            let (owner, loser) = (from.site_name(*owner), from.site_name(*loser));
+            format!(
+                "{owner} and {loser} both announce {prefix}: {owner} has it. \
+                 Announce it at one of them, or make one a hub"
+            )
+        }
+    }
+}
+
+fn moved(from: &Snapshot, decision: &Decision) -> String {
+    let who = format!(
+        "{} to {}",
+        from.class_name(decision.class),
+        from.site_name(decision.site)
+    );
+    let to = from.path_name(decision.to);
+    let cause = short_reason(decision.reason);
+    match (decision.from, decision.reason) {
+        (_, Reason::Adopted) => format!("{who} stays on {to}: {cause}"),
+        (None, _) => format!("{who} goes over {to}: {cause}"),
+        (Some(before), _) => format!(
+            "{who} moved from {} to {to}: {cause}",
+            from.path_name(before)
+        ),
+    }
+}
+
+/// Why traffic moved, for a sentence which has just named both paths.
+fn short_reason(reason: Reason) -> String {
+    match reason {
+        Reason::Initial => "first choice".to_owned(),
+        Reason::Adopted => "it was there when patronusd started".to_owned(),
+        Reason::PathGone => "the old path does not exist any more".to_owned(),
+        Reason::PathDown(cause) | Reason::PathDegraded(cause) => cause.to_string(),
+        Reason::Preferred { well_for } => format!("preferred, and well for {}", span(well_for)),
+        Reason::Faster { current, better } => {
+            format!("{} instead of {}", latency(better), latency(current))
+        }
+        Reason::Reconfigured => "the class was configured anew".to_owned(),
+    }
+}
+
+/// Why traffic is where it is. `before` names the path where it was.
+pub(crate) fn reason(reason: Reason, before: Option<&str>) -> String {
+    let before = before.unwrap_or("the path before it");
+    match reason {
+        Reason::Initial => "first choice after a start or a new configuration".to_owned(),
+        Reason::Adopted => "its traffic was there already when patronusd started".to_owned(),
+        Reason::PathGone => format!("{before} does not exist any more"),
+        Reason::PathDown(cause) => format!("{before} went down: {cause}"),
+        Reason::PathDegraded(cause) => format!("{before} was degraded: {cause}"),
+        Reason::Preferred { well_for } => {
+            format!(
+                "the class prefers it, and it had been well for {}",
+                span(well_for)
+            )
+        }
+        Reason::Faster { current, better } => {
+            let (better, current) = (latency(better), latency(current));
+            format!("it was clearly faster: {better} instead of {current}")
+        }
+        Reason::Reconfigured => "the class was configured anew".to_owned(),
+    }
+}
+
+/// What became of a candidate, and why.
+pub(crate) fn verdict(rank: u32, candidate: &Candidate) -> String {
+    let (state, cause) = (candidate.state, candidate.cause);
+    match (candidate.verdict, state) {
+        (Verdict::Chosen, _) => "chosen".to_owned(),
+        (Verdict::NotViable, PathState::Down | PathState::Unknown) => format!("{state}: {cause}"),
+        (Verdict::NotViable, PathState::Up | PathState::Degraded) => {
+            "usable, but nothing has failed that would be worth a move".to_owned()
+        }
+        (Verdict::Suppressed, _) => "it flaps: not used until it calms down".to_owned(),
+        (Verdict::RankedLower, PathState::Degraded) => {
+            format!("degraded: {cause}; ranked {}", ordinal(rank))
+        }
+        (Verdict::RankedLower, PathState::Up | PathState::Unknown | PathState::Down) => {
+            format!("{state}, but ranked {}", ordinal(rank))
+        }
+        (Verdict::HoldingDown { remaining }, _) => {
+            format!("better, but not for long enough: {} more", span(remaining))
+        }
+        (Verdict::Cooldown { remaining }, _) => {
+            format!(
+                "better, but traffic moved a moment ago: {} more",
+                span(remaining)
+            )
+        }
+        (Verdict::NotClearlyBetter, _) => "faster, but by too little to be worth a move".to_owned(),
+    }
+}
+
+/// When traffic will leave its path for one which the class ranks higher, if it would.
+pub(crate) fn back(from: &Snapshot, reason: Reason, candidates: &[Candidate]) -> Option<String> {
+    let chosen = candidates
+        .iter()
+        .position(|c| c.verdict == Verdict::Chosen)?;
+    let waiting = candidates.iter().take(chosen).find_map(|candidate| {
+        let to = from.path_name(candidate.path);
+        match candidate.verdict {
+            Verdict::HoldingDown { remaining } | Verdict::Cooldown { remaining } => Some(format!(
+                "to {to} in {}, if it stays better",
+                span(remaining)
+            )),
+            Verdict::NotClearlyBetter => Some(format!("to {to} when it is clearly faster")),
+            Verdict::Chosen | Verdict::NotViable | Verdict::Suppressed | Verdict::RankedLower => {
+                None
+            }
+        }
+    });
+    waiting.or_else(|| after_failure(from, reason, candidates.get(chosen + 1..)?))
+}
+
+/// Candidates that are not well rank last whatever the class wishes, so it is only known that it
+/// may want to return to them.
+fn after_failure(from: &Snapshot, reason: Reason, rest: &[Candidate]) -> Option<String> {
+    let failed = match reason {
+        Reason::PathDown(_) | Reason::PathDegraded(_) => true,
+        Reason::Initial
+        | Reason::Adopted
+        | Reason::PathGone
+        | Reason::Preferred { .. }
+        | Reason::Faster { .. }
+        | Reason::Reconfigured => false,
+    };
+    let unwell = |candidate: &&Candidate| candidate.state != PathState::Up;
+    let names: Vec<String> = rest
+        .iter()
+        .filter(unwell)
+        .map(|candidate| from.path_name(candidate.path))
+        .collect();
+    (failed && !names.is_empty()).then(|| {
+        format!(
+            "to {}, where the class prefers it, when it has stayed well for the hold time",
+            names.join(" or ")
+        )
+    })
+}
+
+/// Why a flow ends up as it does.
+pub(crate) fn because(explanation: &Explanation) -> String {
+    let destination = explanation.flow.destination;
+    match &explanation.outcome {
+        Outcome::Dropped => match explanation.policies.last() {
+            Some((policy, None)) => format!("policy {policy} drops it"),
+            Some((_, Some(_))) | None => "a policy drops it".to_owned(),
+        },
+        Outcome::NotOverlay { .. } => {
+            format!("{destination} is not in the overlay: the main routing table decides")
+        }
+        Outcome::Unreachable { .. } => unreachable(destination),
+        Outcome::Routed { site, choice, .. } => match choice.path {
+            Some(_) => reason(choice.reason, None),
+            None => format!("there is no path to {site}"),
+        },
+    }
+}
+
+fn unreachable(destination: IpAddr) -> String {
+    format!(
+        "{destination} belongs to the overlay, but no site announces it: \
+         it is refused rather than sent in the clear"
+    )
+}
+
+/// The condition of a policy that a flow does not meet.
+pub(crate) const fn mismatch(mismatch: Mismatch) -> &'static str {
+    match mismatch {
+        Mismatch::Source => "another source",
+        Mismatch::Destination => "another destination",
+        Mismatch::Protocol => "another protocol",
+        Mismatch::SourcePort => "another source port",
+        Mismatch::DestinationPort => "another destination port",
+        Mismatch::Dscp => "another DSCP",
+        Mismatch::Ingress => "another ingress interface",
+    }
+}
+
+fn path_to(from: &Snapshot, path: patronus_model::ids::PathId) -> String {
+    format!("{} {}", from.site_name(path.site), from.path_name(path))
+}
+
+pub(crate) fn count(number: usize, one: &str) -> String {
+    counted(number, one, &format!("{one}s"))
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn latency(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+}
+
+/// A duration with two digits or so: `840 ms`, `1.5 s`, `12 s`, `3 min`, `3 h 4 min`, `3 d 4 h`.
+pub(crate) fn span(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    match seconds {
+        0 if duration.as_micros() < 10_000 => latency(duration),
+        0 => format!("{millis} ms"),
+        1..10 if millis >= 50 => format!("{:.1} s", duration.as_secs_f64()),
+        1..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+    }
+}
+
+fn two(major: u64, major_unit: &str, minor: u64, minor_unit: &str) -> String {
+    match minor {
+        0 => format!("{major} {major_unit}"),
+        _ => format!("{major} {major_unit} {minor} {minor_unit}"),
+    }
+}
+
+fn ordinal(number: u32) -> String {
+    let suffix = match (number % 10, number % 100) {
+        (1, rest) if rest != 11 => "st",
+        (2, rest) if rest != 12 => "nd",
+        (3, rest) if rest != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
+}
+
+#[cfg(test)]
+mod tests;

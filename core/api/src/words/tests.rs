@@ -1,0 +1,257 @@
+//! Everything that is said to people, as tables.
+
+#[path = "../../tests/canned/mod.rs"]
+mod canned;
+
+use std::sync::Arc;
+
+use patronus_model::event::Event;
+use patronus_model::path::{Measurement, PathCause};
+
+use super::*;
+
+fn snapshot() -> Snapshot {
+    Snapshot::new(Arc::new(canned::view()))
+}
+
+#[test]
+fn every_event_is_one_line() {
+    let expected = [
+        "a configuration with 5 paths and 2 policies is in force",
+        "lisbon fibre → fibre is degraded (was up): loss 2.1 % > 1.0 %",
+        "lisbon fibre → lte flaps: no traffic moves to it until it calms down",
+        "uplink lte cannot be used: no carrier, no address or no gateway",
+        "voice to lisbon goes over lte → fibre: loss 2.1 % > 1.0 %",
+        "voice to lisbon moved from fibre → fibre to lte → fibre: loss 2.1 % > 1.0 %",
+        "12 changes applied in 4.1 ms",
+        "not everything could be applied: route add: ENOBUFS; next attempt in 2 s",
+        "somebody altered what is ours: 1 change to put it back",
+        "bgpd is gone: the kernel keeps forwarding as it was",
+        "BGP session with oslo is established",
+        "oslo and lisbon both announce 10.2.7.0/24: oslo has it. \
+         Announce it at one of them, or make one a hub",
+    ];
+    let from = snapshot();
+    let events = canned::happened::every_event();
+    assert_eq!(events.len(), expected.len());
+    for (it, expected) in events.iter().zip(expected) {
+        assert_eq!(event(&from, it), expected);
+    }
+}
+
+#[test]
+fn the_better_half_of_an_event_is_said_too() {
+    let from = snapshot();
+    let path = canned::path_id(2, 1, 2);
+    let slot = path.remote;
+    for (it, expected) in [
+        (
+            Event::Dampened {
+                path,
+                suppressed: false,
+            },
+            "lisbon fibre → lte has calmed down: traffic may move to it again",
+        ),
+        (
+            Event::Uplink { slot, usable: true },
+            "uplink lte can be used",
+        ),
+        (
+            Event::RoutingDaemon {
+                daemon: "bgpd".to_owned(),
+                up: true,
+            },
+            "bgpd answers",
+        ),
+        (
+            Event::BgpNeighbor {
+                neighbor: "oslo".to_owned(),
+                established: false,
+            },
+            "BGP session with oslo is down",
+        ),
+    ] {
+        assert_eq!(event(&from, &it), expected);
+    }
+}
+
+#[test]
+fn what_no_longer_exists_is_named_by_its_number() {
+    let from = snapshot();
+    let path = canned::path_id(77, 8, 3);
+    let it = Event::Dampened {
+        path,
+        suppressed: false,
+    };
+    assert_eq!(
+        event(&from, &it),
+        "site 77 8 → 3 has calmed down: traffic may move to it again"
+    );
+}
+
+#[test]
+fn every_reason_is_said_shortly_and_at_length() {
+    let ms = Duration::from_millis;
+    let down = Reason::PathDown(PathCause::Silent);
+    let faster = Reason::Faster {
+        current: ms(48),
+        better: Duration::from_micros(18_240),
+    };
+    let preferred = Reason::Preferred {
+        well_for: ms(30_000),
+    };
+    for (it, short, long) in [
+        (
+            Reason::Initial,
+            "first choice",
+            "first choice after a start or a new configuration",
+        ),
+        (
+            Reason::Adopted,
+            "it was there when patronusd started",
+            "its traffic was there already when patronusd started",
+        ),
+        (
+            Reason::PathGone,
+            "the old path does not exist any more",
+            "A does not exist any more",
+        ),
+        (
+            down,
+            "nothing is heard from the far end",
+            "A went down: nothing is heard from the far end",
+        ),
+        (
+            Reason::PathDegraded(canned::BROKEN_LOSS),
+            "loss 2.1 % > 1.0 %",
+            "A was degraded: loss 2.1 % > 1.0 %",
+        ),
+        (
+            preferred,
+            "preferred, and well for 30 s",
+            "the class prefers it, and it had been well for 30 s",
+        ),
+        (
+            faster,
+            "18.2 ms instead of 48.0 ms",
+            "it was clearly faster: 18.2 ms instead of 48.0 ms",
+        ),
+        (
+            Reason::Reconfigured,
+            "the class was configured anew",
+            "the class was configured anew",
+        ),
+    ] {
+        assert_eq!(
+            (short_reason(it).as_str(), reason(it, Some("A")).as_str()),
+            (short, long)
+        );
+    }
+}
+
+fn candidate(state: PathState, cause: PathCause, verdict: Verdict) -> Candidate {
+    let measured = Measurement::default();
+    let path = canned::path_id(2, 1, 1);
+    Candidate {
+        path,
+        state,
+        cause,
+        measured,
+        verdict,
+    }
+}
+
+#[test]
+fn every_verdict_says_why() {
+    let remaining = Duration::from_secs(12);
+    let up = |verdict| candidate(PathState::Up, PathCause::Alive, verdict);
+    let degraded = |verdict| candidate(PathState::Degraded, canned::BROKEN_LOSS, verdict);
+    let down = |verdict| candidate(PathState::Down, PathCause::UplinkDown, verdict);
+    for (it, expected) in [
+        (up(Verdict::Chosen), "chosen"),
+        (
+            down(Verdict::NotViable),
+            "down: the uplink has no carrier or no address",
+        ),
+        (
+            up(Verdict::NotViable),
+            "usable, but nothing has failed that would be worth a move",
+        ),
+        (
+            up(Verdict::Suppressed),
+            "it flaps: not used until it calms down",
+        ),
+        (up(Verdict::RankedLower), "up, but ranked 2nd"),
+        (
+            degraded(Verdict::RankedLower),
+            "degraded: loss 2.1 % > 1.0 %; ranked 2nd",
+        ),
+        (
+            up(Verdict::HoldingDown { remaining }),
+            "better, but not for long enough: 12 s more",
+        ),
+        (
+            up(Verdict::Cooldown { remaining }),
+            "better, but traffic moved a moment ago: 12 s more",
+        ),
+        (
+            up(Verdict::NotClearlyBetter),
+            "faster, but by too little to be worth a move",
+        ),
+    ] {
+        assert_eq!(verdict(2, &it), expected);
+    }
+}
+
+#[test]
+fn it_is_said_when_traffic_will_go_back() {
+    let from = snapshot();
+    let failed = Reason::PathDown(PathCause::Silent);
+    let chosen = candidate(PathState::Up, PathCause::Alive, Verdict::Chosen);
+    let waiting = Verdict::Cooldown {
+        remaining: Duration::from_secs(5),
+    };
+    let waiting = candidate(PathState::Up, PathCause::Alive, waiting);
+    let dead = candidate(PathState::Down, PathCause::Silent, Verdict::NotViable);
+    let well = candidate(PathState::Up, PathCause::Alive, Verdict::RankedLower);
+    let soon = Some("to fibre → fibre in 5 s, if it stays better");
+    let later = Some(
+        "to fibre → fibre, where the class prefers it, when it has stayed well for the hold time",
+    );
+    for (why, candidates, expected) in [
+        (failed, vec![waiting, chosen.clone()], soon),
+        (failed, vec![chosen.clone(), dead.clone()], later),
+        (Reason::Initial, vec![chosen.clone(), dead.clone()], None),
+        (failed, vec![chosen, well], None),
+        (failed, vec![dead], None),
+    ] {
+        assert_eq!(back(&from, why, &candidates).as_deref(), expected);
+    }
+}
+
+#[test]
+fn spans_have_no_more_digits_than_they_deserve() {
+    for (millis, expected) in [
+        (0, "0.0 ms"),
+        (4, "4.0 ms"),
+        (840, "840 ms"),
+        (1_000, "1 s"),
+        (1_540, "1.5 s"),
+        (12_999, "12 s"),
+        (180_000, "3 min"),
+        (3_600_000, "1 h"),
+        (11_040_000, "3 h 4 min"),
+        (273_600_000, "3 d 4 h"),
+    ] {
+        assert_eq!(span(Duration::from_millis(millis)), expected);
+    }
+}
+
+#[test]
+fn ordinals_are_english() {
+    let words = [1, 2, 3, 4, 11, 12, 13, 21, 22, 111].map(ordinal);
+    let expected = [
+        "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "111th",
+    ];
+    assert_eq!(words, expected);
+}

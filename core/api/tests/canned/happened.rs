@@ -1,0 +1,80 @@
+//! What has happened on the canned router.
+
+use std::time::Duration;
+
+use patronus_model::event::{Decision, Event, Reason};
+use patronus_model::ids::{SiteNumber, Slot};
+use patronus_model::path::PathState;
+use patronus_model::view::EventRecord;
+
+use super::{BROKEN_LOSS, candidates, class, path_id};
+
+/// One event of each kind.
+pub fn every_event() -> Vec<Event> {
+    let decision = |from| Decision {
+        site: SiteNumber::new(2).unwrap(),
+        class: class(1),
+        from,
+        to: path_id(2, 2, 1),
+        reason: Reason::PathDegraded(BROKEN_LOSS),
+        candidates: candidates(2),
+    };
+    let slot = Slot::new(2).unwrap();
+    vec![
+        Event::Configured {
+            paths: 5,
+            policies: 2,
+        },
+        Event::Path {
+            path: path_id(2, 1, 1),
+            from: PathState::Up,
+            to: PathState::Degraded,
+            cause: BROKEN_LOSS,
+        },
+        Event::Dampened {
+            path: path_id(2, 1, 2),
+            suppressed: true,
+        },
+        Event::Uplink {
+            slot,
+            usable: false,
+        },
+        Event::Moved(decision(None)),
+        Event::Moved(decision(Some(path_id(2, 1, 1)))),
+        Event::Applied {
+            changes: 12,
+            took: Duration::from_micros(4120),
+        },
+        Event::ApplyFailed {
+            reason: "route add: ENOBUFS".to_owned(),
+            retry_in: Duration::from_secs(2),
+        },
+        Event::Drift { changes: 1 },
+        Event::RoutingDaemon {
+            daemon: "bgpd".to_owned(),
+            up: false,
+        },
+        Event::BgpNeighbor {
+            neighbor: "oslo".to_owned(),
+            established: true,
+        },
+        Event::PrefixConflict {
+            prefix: "10.2.7.0/24".parse().unwrap(),
+            owner: SiteNumber::new(3).unwrap(),
+            loser: SiteNumber::new(2).unwrap(),
+        },
+    ]
+}
+
+pub fn events() -> Vec<EventRecord> {
+    // 2026-11-19 23:59:56.042 UTC, then every two seconds.
+    let times = (0..).map(|n| 1_795_132_796_042 + n * 2000);
+    let records = (1..).zip(times).zip(every_event());
+    records
+        .map(|((sequence, unix_millis), event)| EventRecord {
+            sequence,
+            unix_millis,
+            event,
+        })
+        .collect()
+}

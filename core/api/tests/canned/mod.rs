@@ -1,0 +1,440 @@
+//! A daemon that always says the same: a router in Berlin with two uplinks, a well-connected site,
+//! a hub with a bad path, and a site which cannot be reached.
+
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a module of several tests, each needing some of it; tests may panic"
+)]
+
+pub mod happened;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use patronus_api::{Diagnostic, ReloadOutcome, Request};
+use patronus_model::event::{Candidate, Event, Reason, Verdict};
+use patronus_model::ids::{ClassId, PathId, SiteNumber, Slot};
+use patronus_model::path::{Measurement, PathCause, PathState};
+use patronus_model::policy::{Action, Flow, Mismatch};
+use patronus_model::view::*;
+use tokio::sync::mpsc;
+
+use happened::events;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub const BROKEN_LOSS: PathCause = PathCause::Loss {
+    measured: 21,
+    limit: 10,
+};
+
+/// What the daemon says.
+#[derive(Clone)]
+pub struct Canned {
+    pub view: Option<RouterView>,
+    pub bgp: BgpView,
+    pub events: Vec<EventRecord>,
+    pub reload: ReloadOutcome,
+}
+
+impl Canned {
+    /// With its problems.
+    pub fn usual() -> Self {
+        Self {
+            view: Some(view()),
+            bgp: bgp(),
+            events: events(),
+            reload: ReloadOutcome::Refused(vec![diagnostic()]),
+        }
+    }
+
+    /// With two uplinks and one site, all of them well.
+    pub fn well() -> Self {
+        let mut view = view();
+        view.settled = true;
+        view.sites.retain(|site| site.id.as_str() == "lisbon");
+        view.paths.retain(|path| path.site.as_str() == "lisbon");
+        for path in &mut view.paths {
+            (path.state, path.cause) = (PathState::Up, PathCause::Alive);
+        }
+        let mut bgp = bgp();
+        bgp.neighbors.truncate(1);
+        for daemon in &mut bgp.daemons {
+            daemon.version = Some("10.3".to_owned());
+        }
+        Self {
+            view: Some(view),
+            bgp,
+            events: Vec::new(),
+            reload: ReloadOutcome::Applied(Vec::new()),
+        }
+    }
+
+    /// Answers until nobody can ask any more.
+    pub async fn answer(self, mut requests: mpsc::Receiver<Request>) {
+        let view = self.view.clone().map(Arc::new);
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::View(reply) => drop(reply.send(view.clone())),
+                Request::Bfd(reply) => drop(reply.send(bfd())),
+                Request::Bgp(reply) => drop(reply.send(self.bgp.clone())),
+                Request::Events {
+                    after,
+                    limit,
+                    reply,
+                } => drop(reply.send(self.page(after, limit))),
+                Request::LastMove(reply) => {
+                    let moved = |record: &&EventRecord| match &record.event {
+                        Event::Moved(decision) => decision.from.is_some(),
+                        _ => false,
+                    };
+                    drop(reply.send(self.events.iter().rfind(moved).cloned()));
+                }
+                Request::Explain(flow, reply) => {
+                    drop(reply.send(view.as_ref().map(|_| explain(flow))))
+                }
+                Request::Reload(reply) => drop(reply.send(self.reload.clone())),
+            }
+        }
+    }
+
+    fn page(&self, after: Option<u64>, limit: usize) -> Vec<EventRecord> {
+        let all = &self.events;
+        match after {
+            None => all[all.len().saturating_sub(limit)..].to_vec(),
+            Some(after) => {
+                let later = all.iter().filter(|record| record.sequence > after);
+                later.take(limit).cloned().collect()
+            }
+        }
+    }
+}
+
+fn class(id: u8) -> ClassId {
+    ClassId::new(id).unwrap()
+}
+
+pub fn path_id(site: u16, local: u8, remote: u8) -> PathId {
+    PathId {
+        site: SiteNumber::new(site).unwrap(),
+        local: Slot::new(local).unwrap(),
+        remote: Slot::new(remote).unwrap(),
+    }
+}
+
+fn measured(rtt_us: u64, loss: u16) -> Measurement {
+    Measurement {
+        rtt: Some(Duration::from_micros(rtt_us)),
+        loss_permille: Some(loss),
+    }
+}
+
+pub fn view() -> RouterView {
+    RouterView {
+        site: "berlin".parse().unwrap(),
+        name: "Berlin office".to_owned(),
+        uptime: 76 * HOUR,
+        configured: 3 * HOUR,
+        settled: true,
+        uplinks: vec![uplink("fibre", 1, 94, 94), uplink("lte", 2, 11, 48)],
+        sites: vec![site("lisbon", 2), site("oslo", 3), site("tromso", 4)],
+        paths: paths(),
+        classes: vec![
+            class_view(1, "voice", "lowest latency", false),
+            class_view(2, "bulk", "fibre > lte", true),
+        ],
+        policies: policies(),
+        routes: vec![
+            route("10.2.0.0/16", "lisbon", RouteOrigin::Bgp),
+            route("10.2.7.0/24", "oslo", RouteOrigin::Stale),
+            route("10.3.0.0/16", "oslo", RouteOrigin::Configured),
+            route("fd00:2::/48", "lisbon", RouteOrigin::Bgp),
+        ],
+    }
+}
+
+fn uplink(name: &str, slot: u8, up: u64, down: u64) -> UplinkView {
+    UplinkView {
+        name: name.parse().unwrap(),
+        slot: Slot::new(slot).unwrap(),
+        interface: format!("wan{}", slot - 1).parse().unwrap(),
+        usable: true,
+        addresses: vec![format!("192.0.2.{slot}/24").parse().unwrap()],
+        gateways: vec!["192.0.2.254".parse().unwrap()],
+        bandwidth: (Some(up * 1_000_000), Some(down * 1_000_000)),
+        metered: name == "lte",
+    }
+}
+
+fn site(id: &str, number: u16) -> SiteView {
+    let choice = |id: u8, local, remote, reason| ChoiceView {
+        class: class(id),
+        path: (number != 4).then(|| path_id(number, local, remote)),
+        reason,
+        since: 3 * MINUTE,
+        candidates: candidates(number),
+    };
+    SiteView {
+        id: id.parse().unwrap(),
+        name: format!("{id} branch"),
+        number: SiteNumber::new(number).unwrap(),
+        hub: id == "oslo",
+        addresses: vec![format!("10.255.0.{number}").parse().unwrap()],
+        choices: vec![
+            choice(
+                1,
+                if number == 2 { 2 } else { 1 },
+                1,
+                Reason::PathDegraded(BROKEN_LOSS),
+            ),
+            choice(2, 1, 1, Reason::Initial),
+        ],
+    }
+}
+
+fn paths() -> Vec<PathView> {
+    let down = (PathState::Down, PathCause::Silent);
+    vec![
+        path(
+            "lisbon",
+            2,
+            (1, 1),
+            (PathState::Degraded, BROKEN_LOSS),
+            measured(22_431, 21),
+        ),
+        path(
+            "lisbon",
+            2,
+            (1, 2),
+            (PathState::Up, PathCause::Alive),
+            measured(48_020, 2),
+        ),
+        path(
+            "lisbon",
+            2,
+            (2, 1),
+            (PathState::Up, PathCause::Alive),
+            measured(51_300, 0),
+        ),
+        path(
+            "oslo",
+            3,
+            (1, 1),
+            (PathState::Up, PathCause::Alive),
+            measured(842, 0),
+        ),
+        path("tromso", 4, (1, 1), down, Measurement::default()),
+    ]
+}
+
+fn path(
+    site: &str,
+    number: u16,
+    (local, remote): (u8, u8),
+    (state, cause): (PathState, PathCause),
+    measured: Measurement,
+) -> PathView {
+    let name = |slot| if slot == 1 { "fibre" } else { "lte" }.parse().unwrap();
+    let classes = match (local, remote) {
+        (1, 1) => vec![class(2)],
+        (2, 1) => vec![class(1)],
+        _ => Vec::new(),
+    };
+    PathView {
+        id: path_id(number, local, remote),
+        site: site.parse().unwrap(),
+        local: name(local),
+        remote: name(remote),
+        interface: format!("pat-0-{local}-{remote}").parse().unwrap(),
+        endpoint: (state != PathState::Down).then(|| "198.51.100.7:51820".parse().unwrap()),
+        state,
+        cause,
+        since: 3 * MINUTE,
+        suppressed: (local, remote) == (1, 2),
+        measured,
+        classes,
+    }
+}
+
+fn class_view(id: u8, name: &str, strategy: &str, default: bool) -> ClassView {
+    ClassView {
+        id: class(id),
+        name: name.parse().unwrap(),
+        strategy: strategy.to_owned(),
+        default,
+    }
+}
+
+fn policies() -> Vec<PolicyView> {
+    let policy = |name: &str, priority, matches: &str, action| PolicyView {
+        name: name.parse().unwrap(),
+        priority,
+        matches: matches.to_owned(),
+        action,
+    };
+    let telnet = "from 10.1.0.0/16,10.2.0.0/16,10.3.0.0/16 to 10.0.0.0/8 tcp dport 23";
+    vec![
+        policy("no-telnet", 10, telnet, Action::Drop),
+        policy(
+            "voice-first",
+            20,
+            "udp dport 5060-5061",
+            Action::Route(class(1)),
+        ),
+    ]
+}
+
+fn route(prefix: &str, site: &str, origin: RouteOrigin) -> RouteView {
+    RouteView {
+        prefix: prefix.parse().unwrap(),
+        site: site.parse().unwrap(),
+        origin,
+    }
+}
+
+/// How voice sees the paths to a site.
+pub fn candidates(site: u16) -> Vec<Candidate> {
+    let candidate = |local, remote, (state, cause), measured, verdict| Candidate {
+        path: path_id(site, local, remote),
+        state,
+        cause,
+        measured,
+        verdict,
+    };
+    let up = (PathState::Up, PathCause::Alive);
+    vec![
+        candidate(
+            1,
+            2,
+            up,
+            measured(48_020, 2),
+            Verdict::HoldingDown {
+                remaining: Duration::from_secs(12),
+            },
+        ),
+        candidate(2, 1, up, measured(51_300, 0), Verdict::Chosen),
+        candidate(
+            1,
+            1,
+            (PathState::Degraded, BROKEN_LOSS),
+            measured(22_431, 21),
+            Verdict::RankedLower,
+        ),
+    ]
+}
+
+fn bfd() -> Vec<BfdView> {
+    let session = |site: &str, number, state, diagnostic: Option<&str>| BfdView {
+        path: path_id(number, 1, 1),
+        site: site.parse().unwrap(),
+        local_uplink: "fibre".parse().unwrap(),
+        remote_uplink: "fibre".parse().unwrap(),
+        interface: "pat-0-1-1".parse().unwrap(),
+        local: "fe80::1".parse().unwrap(),
+        remote: format!("fe80::{number}").parse().unwrap(),
+        state,
+        remote_state: state,
+        diagnostic: diagnostic.map(str::to_owned),
+        remote_diagnostic: None,
+        transmit: Some(Duration::from_millis(100)),
+        detection: Some(Duration::from_millis(300)),
+        rtt: (state == BfdState::Up).then(|| Duration::from_micros(22_431)),
+        sent: 123_456,
+        received: 123_400,
+        downs: 2,
+        since: 3 * MINUTE,
+        problem: None,
+    };
+    let expired = Some("control detection time expired");
+    vec![
+        session("lisbon", 2, BfdState::Up, None),
+        session("tromso", 4, BfdState::Down, expired),
+    ]
+}
+
+fn bgp() -> BgpView {
+    let daemon = |name: &str, version: Option<&str>| RoutingDaemonView {
+        name: name.to_owned(),
+        version: version.map(str::to_owned),
+        since: 5 * MINUTE,
+    };
+    let neighbor = |site: &str, number: u32, state: &str| NeighborView {
+        address: format!("10.255.0.{number}").parse().unwrap(),
+        description: site.to_owned(),
+        site: Some(site.parse().unwrap()),
+        remote_asn: 65_000 + number,
+        state: state.to_owned(),
+        established: state == "Established",
+        since: (number < 4).then_some(HOUR),
+        received: 4480,
+        sent: 2,
+        last_error: (number == 3).then(|| "Hold Timer Expired".to_owned()),
+    };
+    BgpView {
+        local: Some((
+            patronus_model::bgp::Asn::new(65_001).unwrap(),
+            "10.255.0.1".parse().unwrap(),
+        )),
+        daemons: vec![
+            daemon("zebra", Some("10.3")),
+            daemon("bgpd", Some("10.3")),
+            daemon("bfdd", None),
+        ],
+        neighbors: vec![
+            neighbor("lisbon", 2, "Established"),
+            neighbor("oslo", 3, "Idle (Admin)"),
+            neighbor("tromso", 4, "Active"),
+        ],
+        problem: None,
+    }
+}
+
+fn explain(flow: Flow) -> Explanation {
+    let telnet = ("no-telnet".parse().unwrap(), Some(Mismatch::Protocol));
+    let outcome = match flow.destination.to_string().as_str() {
+        "10.2.0.9" | "fd00:2::9" => Outcome::Routed {
+            class: "voice".parse().unwrap(),
+            route: "10.2.0.0/16".parse().unwrap(),
+            site: "lisbon".parse().unwrap(),
+            choice: site("lisbon", 2).choices.remove(0),
+        },
+        "10.9.0.9" => Outcome::Unreachable {
+            class: "bulk".parse().unwrap(),
+        },
+        _ => Outcome::NotOverlay {
+            class: "bulk".parse().unwrap(),
+        },
+    };
+    let matched = match flow.destination_port {
+        Some(23) => {
+            return Explanation {
+                flow,
+                policies: vec![("no-telnet".parse().unwrap(), None)],
+                outcome: Outcome::Dropped,
+            };
+        }
+        Some(5060) => None,
+        _ => Some(Mismatch::DestinationPort),
+    };
+    Explanation {
+        flow,
+        policies: vec![telnet, ("voice-first".parse().unwrap(), matched)],
+        outcome,
+    }
+}
+
+fn diagnostic() -> Diagnostic {
+    Diagnostic {
+        warning: false,
+        file: "/etc/patronus/config.yaml".to_owned(),
+        place: Some((12, 10)),
+        field: "sites[0].asn".to_owned(),
+        value: Some("0".to_owned()),
+        problem: "is not an ASN".to_owned(),
+        help: "use 1 to 4294967294".to_owned(),
+    }
+}

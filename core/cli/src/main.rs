@@ -1,0 +1,140 @@
+//! `patronus`, the command line: a client of the API.
+//!
+//! | question | module |
+//! |---|---|
+//! | Which commands are there? | `args` |
+//! | What does a command ask, and how is the answer shown? | `views` |
+//! | What does the daemon answer? | `answers` |
+//! | How is it reached? | `client` |
+//! | How does text fit a terminal? | `layout`, `units` |
+//! | `--watch`, `--follow`? | `watch`, `follow` |
+//! | Which exit status means what? | `trouble` |
+//!
+//! Views and layout are pure: data in, text out. Only `output` writes.
+
+mod answers;
+mod args;
+mod client;
+mod config;
+mod follow;
+mod interrupt;
+mod layout;
+mod output;
+mod reload;
+mod sibling;
+mod trouble;
+mod units;
+mod views;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use serde_json::json;
+
+use args::{Cli, Command, EventsArgs, ExplainArgs, ExplainWhat, FlowArgs, Show};
+use client::Client;
+use layout::Memory;
+use trouble::Trouble;
+use views::View;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(status) => status.into(),
+        Err(trouble) => {
+            if trouble.status() != 0 {
+                output::complain(&trouble.to_string());
+            }
+            trouble.status().into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let client = Client::new(cli.socket);
+    let show = |view: &dyn View, how: &Show| runtime.block_on(show(&client, view, how));
+    match cli.command {
+        Command::Status(how) => show(&views::status::Status, &how),
+        Command::Uplinks(how) => show(&views::uplinks::Uplinks, &how),
+        Command::Sites(how) => show(&views::sites::Sites, &how),
+        Command::Paths(args) => show(
+            &views::paths::Paths {
+                site: args.site,
+                status: args.status,
+            },
+            &args.show,
+        ),
+        Command::Policies(how) => show(&views::policies::Policies, &how),
+        Command::Routes(args) => show(
+            &views::routes::Routes {
+                site: args.site,
+                contains: args.contains,
+            },
+            &args.show,
+        ),
+        Command::Bgp(how) => show(&views::bgp::Bgp, &how),
+        Command::Bfd(how) => show(&views::bfd::Bfd, &how),
+        Command::Events(args) => runtime.block_on(events(&client, args)),
+        Command::Explain(ExplainArgs {
+            what: Some(ExplainWhat::Last(how)),
+            ..
+        }) => show(&views::last_move::LastMove, &how),
+        Command::Explain(args) => show(&explain(args.flow), &args.show),
+        Command::Reload { json } => runtime.block_on(reload::reload(&client, json)),
+        Command::Config(command) => config::run(command),
+        Command::Doctor { json } => Err(sibling::doctor(json)),
+        Command::Teardown { dry_run, yes, more } => Err(sibling::teardown(dry_run, yes, more)),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+async fn show(client: &Client, view: &dyn View, how: &Show) -> Result<u8, Trouble> {
+    if let Some(every) = how.watch {
+        return watch::watch(client, view, every, how.json).await;
+    }
+    let data = client.ask(view.query(), &view.variables()).await?;
+    let shown = view.render(data.clone())?;
+    if how.json {
+        output::write_json(&view.json(data)?)?;
+    } else {
+        output::write(&shown.page.draw(output::canvas(), &mut Memory::default()))?;
+    }
+    Ok(shown.status())
+}
+
+async fn events(client: &Client, args: EventsArgs) -> Result<u8, Trouble> {
+    let view = views::events::Events {
+        last: Some(args.last),
+        after: None,
+        day: None,
+    };
+    if args.follow {
+        follow::follow(client, view, args.show.json).await
+    } else {
+        show(client, &view, &args.show).await
+    }
+}
+
+fn explain(flow: FlowArgs) -> views::explain::Explain {
+    let variables = json!({
+        "source": flow.src,
+        "destination": flow.dst,
+        "protocol": flow.proto,
+        "sourcePort": flow.sport,
+        "destinationPort": flow.dport,
+        "dscp": flow.dscp,
+        "ingress": flow.ingress,
+    });
+    views::explain::Explain { variables }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<u8, Trouble> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "patronus", &mut script);
+    output::write(&String::from_utf8_lossy(&script))?;
+    Ok(0)
+}

@@ -1,0 +1,175 @@
+//! `patronus explain --src … --dst …`: what happens to a flow, and why.
+
+use serde_json::Value;
+
+use super::{Shown, View, part};
+use crate::answers::{Candidate, Choice, Explanation, Flow};
+use crate::layout::{KEY_WIDTH, Page, Text, Tone, width_of};
+use crate::trouble::Trouble;
+use crate::units;
+
+pub(crate) struct Explain {
+    pub(crate) variables: Value,
+}
+
+impl View for Explain {
+    fn query(&self) -> &'static str {
+        "query Explain(
+            $source: String!, $destination: String!, $protocol: String!,
+            $sourcePort: Int, $destinationPort: Int, $dscp: Int!, $ingress: String
+        ) {
+            explain(
+                source: $source, destination: $destination, protocol: $protocol,
+                sourcePort: $sourcePort, destinationPort: $destinationPort,
+                dscp: $dscp, ingress: $ingress
+            ) {
+                flow { source destination protocol sourcePort destinationPort dscp ingress }
+                policies { policy priority matched mismatch }
+                outcome because policy class strategy route destSiteId
+                choice {
+                    class reason because sinceMs back
+                    path { id localUplink remoteUplink }
+                    candidates {
+                        path { id localUplink remoteUplink }
+                        rank status latencyMs packetLossPct verdict why remainingMs
+                    }
+                }
+            }
+        }"
+    }
+
+    fn variables(&self) -> Value {
+        self.variables.clone()
+    }
+
+    fn json(&self, data: Value) -> Result<Value, Trouble> {
+        part(data, "/explain")
+    }
+
+    fn render(&self, data: Value) -> Result<Shown, Trouble> {
+        let explained: Explanation = part(data, "/explain")?;
+        let mut page = Page::default();
+        page.field("flow", flow(&explained.flow));
+        page.field("policy", policy(&explained));
+        if let (Some(route), Some(site)) = (&explained.route, &explained.dest_site_id) {
+            page.field("route", format!("{route} of {site}"));
+        }
+        if let Some(choice) = &explained.choice {
+            page.field("path", path(choice));
+        } else {
+            page.field("outcome", outcome(&explained.outcome));
+        }
+        page.field("because", explained.because.clone());
+        if let Some(choice) = &explained.choice {
+            rejected(&choice.candidates, &mut page);
+            if let Some(back) = &choice.back {
+                page.field("back", back.clone());
+            }
+        }
+        passed_over(&explained, &mut page);
+        let carried = match explained.outcome.as_str() {
+            "routed" => explained.choice.is_some_and(|choice| choice.path.is_some()),
+            "unreachable" => false,
+            // It goes where the configuration says that it should.
+            _ => true,
+        };
+        Ok(Shown {
+            page,
+            well: carried,
+        })
+    }
+}
+
+fn flow(flow: &Flow) -> String {
+    let end = |address: &str, port: Option<u16>| match port {
+        Some(port) if address.contains(':') => format!("[{address}]:{port}"),
+        Some(port) => format!("{address}:{port}"),
+        None => address.to_owned(),
+    };
+    let from = end(&flow.source, flow.source_port);
+    let to = end(&flow.destination, flow.destination_port);
+    let dscp = if flow.dscp == 0 {
+        String::new()
+    } else {
+        format!("   DSCP {}", flow.dscp)
+    };
+    let ingress = flow
+        .ingress
+        .as_ref()
+        .map_or_else(String::new, |name| format!("   in {name}"));
+    format!("{} {from} → {to}{dscp}{ingress}", flow.protocol)
+}
+
+fn policy(explained: &Explanation) -> Text {
+    let class = match (&explained.class, &explained.strategy) {
+        (Some(class), Some(strategy)) => format!(" → class {class}, {strategy}"),
+        (Some(class), None) => format!(" → class {class}"),
+        (None, _) => " → drop".to_owned(),
+    };
+    let Some(name) = &explained.policy else {
+        return format!("none matches{class} (the default)").into();
+    };
+    let check = explained
+        .policies
+        .iter()
+        .find(|check| check.policy == *name);
+    let priority = check.and_then(|check| check.priority);
+    let priority = priority.map_or_else(String::new, |priority| format!("{priority} "));
+    Text::from(priority)
+        .then(Text::toned(Tone::Strong, name))
+        .then(class)
+}
+
+fn path(choice: &Choice) -> Text {
+    match &choice.path {
+        Some(path) => {
+            let since = format!(", for {}", units::span(choice.since_ms));
+            Text::toned(Tone::Strong, path.name()).then(since)
+        }
+        None => Text::toned(Tone::Bad, "○ none"),
+    }
+}
+
+fn outcome(outcome: &str) -> Text {
+    match outcome {
+        "dropped" => Text::toned(Tone::Bad, "○ dropped"),
+        "unreachable" => Text::toned(Tone::Bad, "○ unreachable"),
+        "not_overlay" => "not in the overlay".into(),
+        other => other.into(),
+    }
+}
+
+/// The candidates which were not chosen, one line each.
+pub(super) fn rejected(candidates: &[Candidate], page: &mut Page) {
+    let rejected: Vec<&Candidate> = candidates
+        .iter()
+        .filter(|c| c.verdict != "chosen")
+        .collect();
+    let widest = rejected
+        .iter()
+        .map(|c| width_of(&c.path.name()))
+        .max()
+        .unwrap_or(0);
+    for (at, candidate) in rejected.iter().enumerate() {
+        let key = if at == 0 { "rejected" } else { "" };
+        let name = candidate.path.name();
+        let gap = " ".repeat(widest.saturating_sub(width_of(&name)));
+        let latency = units::latency(candidate.latency_ms);
+        let loss = units::percent(candidate.packet_loss_pct);
+        let lead = Text::toned(Tone::Dim, format!("{key:<KEY_WIDTH$}"))
+            .then(format!("{name}{gap}   {latency:>7}   {loss:>5}   "));
+        page.hanging(lead, candidate.why.clone());
+    }
+}
+
+/// The policies which were looked at in vain.
+fn passed_over(explained: &Explanation, page: &mut Page) {
+    let misses = explained.policies.iter().filter_map(|check| {
+        let mismatch = check.mismatch.as_ref()?;
+        Some(format!("{} ({mismatch})", check.policy))
+    });
+    let misses: Vec<String> = misses.collect();
+    if !misses.is_empty() {
+        page.field("no match", misses.join(", "));
+    }
+}

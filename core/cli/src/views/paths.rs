@@ -1,0 +1,121 @@
+//! `patronus paths`.
+
+use serde_json::{Value, json};
+
+use super::{Shown, View, known, list, part, state};
+use crate::answers::{Nodes, Path, Status};
+use crate::layout::{Align, Column, Page, Table, Text};
+use crate::trouble::Trouble;
+use crate::units;
+
+pub(crate) struct Paths {
+    pub(crate) site: Option<String>,
+    pub(crate) status: Option<String>,
+}
+
+impl View for Paths {
+    fn query(&self) -> &'static str {
+        "query Paths($siteId: ID, $status: PathStatus) {
+            paths(siteId: $siteId, status: $status) {
+                nodes {
+                    id sourceSiteId destSiteId localUplink remoteUplink interface endpoint
+                    status because sinceMs dampened latencyMs packetLossPct classes
+                }
+            }
+        }"
+    }
+
+    fn variables(&self) -> Value {
+        json!({ "siteId": self.site, "status": self.status })
+    }
+
+    fn json(&self, data: Value) -> Result<Value, Trouble> {
+        part(data, "/paths/nodes")
+    }
+
+    fn render(&self, data: Value) -> Result<Shown, Trouble> {
+        let paths: Nodes<Path> = part(data, "/paths")?;
+        let mut page = Page::default();
+        if paths.nodes.is_empty() {
+            page.line(self.nothing());
+            return Ok(Shown {
+                page,
+                well: self.site.is_none(),
+            });
+        }
+        page.table(table(&paths.nodes, self.site.is_none()));
+        Ok(Shown {
+            page,
+            well: paths.nodes.iter().all(|path| path.status == Status::Up),
+        })
+    }
+}
+
+impl Paths {
+    fn nothing(&self) -> String {
+        let to = self
+            .site
+            .as_ref()
+            .map_or_else(String::new, |site| format!(" to {site}"));
+        match &self.status {
+            Some(status) => format!("No path{to} is {status}."),
+            None => format!(
+                "No path{to}. A path needs one of our uplinks and one of theirs on the same \
+                 underlay, and an endpoint at one end."
+            ),
+        }
+    }
+}
+
+fn table(paths: &[Path], several_sites: bool) -> Table {
+    let path = Column::new("PATH", Align::Left).flexible();
+    let rest = [
+        Column::new("STATE", Align::Left),
+        Column::new("LATENCY", Align::Right),
+        Column::new("LOSS", Align::Right),
+        Column::new("SINCE", Align::Right).dispensable(1),
+        Column::new("CLASSES", Align::Left).flexible(),
+        Column::new("REASON", Align::Left).flexible().dispensable(2),
+        Column::new("ENDPOINT", Align::Left).dispensable(3),
+    ];
+    let site = several_sites.then_some(Column::new("SITE", Align::Left).flexible());
+    let columns: Vec<Column> = site.into_iter().chain([path]).chain(rest).collect();
+    let mut table = Table::new(columns);
+    // Uplinks by name line up, so that the eye can run down the arrows.
+    let widest = paths
+        .iter()
+        .map(|path| crate::layout::width_of(&path.local_uplink))
+        .max();
+    for path in paths {
+        let site = several_sites.then(|| Text::from(path.dest_site_id.clone()));
+        let cells = cells(path, widest.unwrap_or(0));
+        table.row(site.into_iter().chain(cells).collect::<Vec<Text>>());
+    }
+    table
+}
+
+fn cells(path: &Path, widest: usize) -> [Text; 8] {
+    let gap = widest.saturating_sub(crate::layout::width_of(&path.local_uplink));
+    let name = format!(
+        "{}{} → {}",
+        path.local_uplink,
+        " ".repeat(gap),
+        path.remote_uplink
+    );
+    let reason = match (path.status, path.dampened) {
+        (Status::Up, false) => Text::default(),
+        (Status::Up, true) => "flaps: no traffic moves to it".into(),
+        (_, false) => path.because.clone().into(),
+        (_, true) => format!("flaps; {}", path.because).into(),
+    };
+    [
+        name.into(),
+        state(path.status),
+        units::latency(path.latency_ms).into(),
+        units::percent(path.packet_loss_pct).into(),
+        units::span(path.since_ms).into(),
+        list(&path.classes),
+        reason,
+        known(path.endpoint.as_deref()),
+    ]
+}

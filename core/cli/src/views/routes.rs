@@ -1,0 +1,77 @@
+//! `patronus routes`.
+
+use serde_json::{Value, json};
+
+use super::{Shown, View, part};
+use crate::answers::{Nodes, Route};
+use crate::layout::{Align, Column, Page, Table, Text, Tone};
+use crate::trouble::Trouble;
+
+pub(crate) struct Routes {
+    pub(crate) site: Option<String>,
+    pub(crate) contains: Option<String>,
+}
+
+impl View for Routes {
+    fn query(&self) -> &'static str {
+        "query Routes($siteId: ID, $contains: String) {
+            routes(siteId: $siteId, contains: $contains) {
+                nodes { prefix siteId origin }
+            }
+        }"
+    }
+
+    fn variables(&self) -> Value {
+        json!({ "siteId": self.site, "contains": self.contains })
+    }
+
+    fn json(&self, data: Value) -> Result<Value, Trouble> {
+        part(data, "/routes/nodes")
+    }
+
+    fn render(&self, data: Value) -> Result<Shown, Trouble> {
+        let routes: Nodes<Route> = part(data, "/routes")?;
+        let mut page = Page::default();
+        if routes.nodes.is_empty() {
+            page.line(self.nothing());
+            let well = self.site.is_none() && self.contains.is_none();
+            return Ok(Shown { page, well });
+        }
+        let mut table = Table::new([
+            Column::new("PREFIX", Align::Left),
+            Column::new("SITE", Align::Left).flexible(),
+            Column::new("KNOWN FROM", Align::Left).flexible(),
+        ]);
+        for route in &routes.nodes {
+            table.row([
+                route.prefix.clone().into(),
+                route.site_id.clone().into(),
+                origin(&route.origin),
+            ]);
+        }
+        page.table(table);
+        Ok(Shown { page, well: true })
+    }
+}
+
+impl Routes {
+    fn nothing(&self) -> String {
+        let of = self
+            .site
+            .as_ref()
+            .map_or_else(String::new, |site| format!(" of {site}"));
+        match &self.contains {
+            Some(inner) => format!("No route{of} contains {inner}."),
+            None => format!("No route{of}: no site has announced anything."),
+        }
+    }
+}
+
+fn origin(origin: &str) -> Text {
+    match origin {
+        "bgp" => "BGP".into(),
+        "stale" => Text::toned(Tone::Warning, "◌ BGP, kept until routing has converged"),
+        "configured" => "configuration".into(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,75 @@
+//! `patronus uplinks`.
+
+use serde_json::Value;
+
+use super::{Shown, View, list, part, state};
+use crate::answers::{Status, Tally, Uplink};
+use crate::layout::{Align, Column, Page, Table};
+use crate::trouble::Trouble;
+use crate::units;
+
+pub(crate) struct Uplinks;
+
+impl View for Uplinks {
+    fn query(&self) -> &'static str {
+        "query Uplinks {
+            uplinks {
+                id name slot interface status addresses gateways
+                bandwidthUpBps bandwidthDownBps metered
+                paths { up degraded down unknown total }
+            }
+        }"
+    }
+
+    fn json(&self, data: Value) -> Result<Value, Trouble> {
+        part(data, "/uplinks")
+    }
+
+    fn render(&self, data: Value) -> Result<Shown, Trouble> {
+        let uplinks: Vec<Uplink> = part(data, "/uplinks")?;
+        let mut table = Table::new([
+            Column::new("UPLINK", Align::Left),
+            Column::new("STATE", Align::Left),
+            Column::new("INTERFACE", Align::Left).dispensable(2),
+            Column::new("ADDRESS", Align::Left).flexible(),
+            Column::new("BANDWIDTH", Align::Left).dispensable(1),
+            Column::new("PATHS", Align::Left),
+            Column::new("METERED", Align::Left).dispensable(3),
+            Column::new("GATEWAY", Align::Left)
+                .flexible()
+                .dispensable(4),
+        ]);
+        for uplink in &uplinks {
+            table.row([
+                uplink.name.clone().into(),
+                state(uplink.status),
+                uplink.interface.clone().into(),
+                list(&uplink.addresses),
+                units::bandwidth(uplink.bandwidth_up_bps, uplink.bandwidth_down_bps).into(),
+                paths(&uplink.paths).into(),
+                if uplink.metered {
+                    "metered"
+                } else {
+                    units::UNKNOWN
+                }
+                .into(),
+                list(&uplink.gateways),
+            ]);
+        }
+        let mut page = Page::default();
+        page.table(table);
+        Ok(Shown {
+            page,
+            well: uplinks.iter().all(|uplink| uplink.status == Status::Up),
+        })
+    }
+}
+
+/// `2 of 4 up`.
+pub(super) fn paths(tally: &Tally) -> String {
+    format!(
+        "{} of {} up",
+        units::number(tally.up),
+        units::number(tally.total)
+    )
+}

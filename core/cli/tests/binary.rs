@@ -1,0 +1,493 @@
+//! The real binary against a real API server about a canned router.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
+
+#[path = "../../api/tests/canned/mod.rs"]
+mod canned;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener as BoundSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use canned::Canned;
+use patronus_api::ReloadOutcome;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
+
+/// A server in a thread of its own, for as long as this lives.
+struct Server {
+    directory: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(canned: Canned) -> Self {
+        let directory = TempDir::new().unwrap();
+        Self::start_in(directory, canned)
+    }
+
+    fn start_in(directory: TempDir, canned: Canned) -> Self {
+        let socket = directory.path().join("socket");
+        // A new daemon removes what an old one left behind.
+        let _ = fs::remove_file(&socket);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let serve = async move {
+            let listener = UnixListener::bind(&socket).unwrap();
+            ready.send(()).unwrap();
+            let (requests, questions) = mpsc::channel(8);
+            tokio::spawn(canned.answer(questions));
+            let shutdown = async { drop(stopped.await) };
+            patronus_api::serve(listener, requests, shutdown)
+                .await
+                .unwrap();
+        };
+        let thread = thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(serve));
+        is_ready.recv().unwrap();
+        Self {
+            directory,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    /// Stops serving, but leaves the socket behind.
+    fn kill(mut self) -> TempDir {
+        self.end();
+        std::mem::replace(&mut self.directory, TempDir::new().unwrap())
+    }
+
+    fn end(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn patronus(socket: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_patronus"));
+    command
+        .args(args)
+        .env("PATRONUS_SOCKET", socket)
+        .env_remove("COLUMNS");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(socket: &Path, args: &[&str]) -> (i32, String, String) {
+    said(patronus(socket, args).output().unwrap())
+}
+
+fn said(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[track_caller]
+fn check(canned: Canned, args: &[&str], status: i32, expected: &str) {
+    let server = Server::start(canned);
+    let (code, out, err) = run(&server.socket(), args);
+    assert_eq!(code, status, "{args:?}\n{out}{err}");
+    assert!(
+        out.contains(expected) || err.contains(expected),
+        "{args:?}\n{out}{err}"
+    );
+}
+
+#[test]
+fn the_exit_status_says_whether_all_is_well() {
+    check(Canned::well(), &["status"], 0, "● all well");
+    check(Canned::usual(), &["status"], 1, "○ 4 problems");
+    check(Canned::well(), &["paths"], 0, "lisbon");
+    check(Canned::usual(), &["paths"], 1, "◐ degraded");
+    check(Canned::usual(), &["paths", "--status", "up"], 0, "● up");
+    check(Canned::usual(), &["uplinks"], 0, "94/94 Mbit/s");
+    check(Canned::usual(), &["sites"], 1, "tromso");
+    check(Canned::usual(), &["policies"], 0, "voice-first");
+    check(
+        Canned::usual(),
+        &["routes", "--contains", "10.2.7.9"],
+        0,
+        "10.2.7.0/24",
+    );
+    check(
+        Canned::usual(),
+        &["routes", "--contains", "10.9.0.9"],
+        1,
+        "No route contains",
+    );
+    check(Canned::usual(), &["bgp"], 1, "Idle (Admin)");
+    check(
+        Canned::usual(),
+        &["bfd"],
+        1,
+        "control detection time expired",
+    );
+    check(
+        Canned::usual(),
+        &["events", "--last", "1"],
+        0,
+        "10.2.7.0/24",
+    );
+    check(Canned::usual(), &["explain", "last"], 0, "voice to lisbon");
+    check(
+        Canned::well(),
+        &["explain", "last"],
+        1,
+        "No traffic has moved",
+    );
+}
+
+#[test]
+fn a_flow_is_explained() {
+    let ends = [
+        "explain", "--src", "10.1.0.5", "--dst", "10.2.0.9", "--proto", "udp",
+    ];
+    let voice = [&ends[..], &["--dport", "5060"]].concat();
+    check(Canned::usual(), &voice, 0, "20 voice-first → class voice");
+    check(
+        Canned::usual(),
+        &[&ends[..], &["--in", "a/b"]].concat(),
+        2,
+        "not an interface name",
+    );
+    let lost = ["explain", "--src", "10.1.0.5", "--dst", "10.9.0.9"];
+    check(Canned::usual(), &lost, 1, "no site announces it");
+}
+
+#[test]
+fn what_does_not_exist_is_named_together_with_what_does() {
+    let message = "there is no site \"paris\"; there is: lisbon, oslo, tromso";
+    check(Canned::usual(), &["paths", "--site", "paris"], 1, message);
+    let none = Canned {
+        view: None,
+        ..Canned::usual()
+    };
+    check(none, &["status"], 1, "no configuration yet");
+}
+
+#[test]
+fn a_reload_is_applied_or_says_why_not() {
+    check(Canned::usual(), &["reload"], 1, "Nothing has changed");
+    check(
+        Canned::usual(),
+        &["reload"],
+        1,
+        "/etc/patronus/config.yaml:12:10  sites[0].asn: 0",
+    );
+    check(Canned::well(), &["reload"], 0, "is in force");
+    let server = Server::start(Canned::usual());
+    let (status, out, _) = run(&server.socket(), &["reload", "--json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (
+            status,
+            &answer["applied"],
+            &answer["diagnostics"][0]["line"]
+        ),
+        (1, &Value::Bool(false), &Value::from(12))
+    );
+    let warned = Canned {
+        reload: ReloadOutcome::Applied(Vec::new()),
+        ..Canned::usual()
+    };
+    check(warned, &["reload", "--json"], 0, "\"applied\": true");
+}
+
+#[test]
+fn every_listing_has_a_json_twin() {
+    let server = Server::start(Canned::usual());
+    for (command, pointer) in [
+        ("status", "/router/siteId"),
+        ("uplinks", "/0/bandwidthUpBps"),
+        ("sites", "/0/choices/0/class"),
+        ("paths", "/0/latencyMs"),
+        ("policies", "/0/priority"),
+        ("routes", "/0/prefix"),
+        ("bgp", "/neighbors/0/established"),
+        ("bfd", "/0/detectionTimeMs"),
+        ("events", "/0/kind"),
+    ] {
+        let (_, out, err) = run(&server.socket(), &[command, "--json"]);
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+        assert!(
+            json.pointer(pointer).is_some_and(|v| !v.is_null()),
+            "{command} {pointer}: {out}"
+        );
+    }
+    let (_, out, _) = run(&server.socket(), &["explain", "last", "--json"]);
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["details"]["candidates"][1]["verdict"], "chosen");
+}
+
+#[test]
+fn where_there_is_no_terminal_there_are_80_columns_and_no_colours() {
+    let server = Server::start(Canned::usual());
+    for command in [
+        "status", "uplinks", "sites", "paths", "policies", "routes", "bgp", "bfd", "events",
+    ] {
+        let (_, out, _) = run(&server.socket(), &[command]);
+        assert!(!out.contains('\x1b'), "{out}");
+        assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    }
+    let output = patronus(&server.socket(), &["paths"])
+        .env("COLUMNS", "200")
+        .output()
+        .unwrap();
+    assert!(said(output).1.contains("198.51.100.7:51820"));
+}
+
+#[test]
+fn a_daemon_that_cannot_be_reached_is_status_3_and_says_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let (status, _, err) = run(&directory.path().join("nothing"), &["status"]);
+    assert_eq!(status, 3);
+    assert!(
+        err.contains("there is no socket") && err.contains("systemctl"),
+        "{err}"
+    );
+
+    let dead = directory.path().join("dead");
+    drop(BoundSocket::bind(&dead).unwrap());
+    let (status, _, err) = run(&dead, &["status"]);
+    assert_eq!(status, 3);
+    assert!(err.contains("nobody listens on"), "{err}");
+
+    let rude = directory.path().join("rude");
+    let listener = BoundSocket::bind(&rude).unwrap();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let (status, _, err) = run(&rude, &["status"]);
+    assert_eq!(
+        (status, err.contains("cannot reach patronusd")),
+        (3, true),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2() {
+    let nowhere = Path::new("/nonexistent");
+    for args in [
+        &["nonsense"][..],
+        &["paths", "--status", "fine"],
+        &["explain"],
+        &[],
+        &[
+            "explain", "--src", "10.0.0.1", "--dst", "10.0.0.2", "--dscp", "64",
+        ],
+    ] {
+        assert_eq!(run(nowhere, args).0, 2, "{args:?}");
+    }
+}
+
+/// A child that is interrupted in the end, as by Ctrl-C.
+fn interrupt(child: Child) -> (i32, String, String) {
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    said(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn watching_shows_one_picture_after_the_other_until_it_is_interrupted() {
+    let server = Server::start(Canned::usual());
+    let child = patronus(&server.socket(), &["status", "--watch=0.1"])
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(800));
+    let (status, out, err) = interrupt(child);
+    assert_eq!(status, 1, "{err}");
+    assert!(out.matches("Berlin office").count() >= 3, "{out}");
+    let child = patronus(&server.socket(), &["paths", "--json", "--watch=0.1"])
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(800));
+    let (_, out, _) = interrupt(child);
+    let frames: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        frames.len() >= 3 && frames.iter().all(|frame| frame[0]["id"].is_string()),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_picture_that_can_not_be_renewed_says_how_old_it_is() {
+    let server = Server::start(Canned::usual());
+    let child = patronus(&server.socket(), &["status", "--watch=0.1"])
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(500));
+    let _directory = server.kill();
+    thread::sleep(Duration::from_millis(500));
+    let (_, out, err) = interrupt(child);
+    assert!(
+        out.contains("◌ what follows is 0 s old: cannot reach patronusd"),
+        "{out}{err}"
+    );
+}
+
+/// Reads until a text has been seen.
+fn read_until(from: &mut impl Read, seen: &mut String, text: &str) {
+    let begin = Instant::now();
+    let mut buffer = [0; 4096];
+    while !seen.contains(text) {
+        let n = from.read(&mut buffer).unwrap();
+        assert!(
+            n > 0 && begin.elapsed() < Duration::from_secs(20),
+            "no {text:?} in {seen}"
+        );
+        seen.push_str(&String::from_utf8_lossy(&buffer[..n]));
+    }
+}
+
+#[test]
+fn events_are_followed_across_a_restart_of_the_daemon() {
+    let mut first = Canned::usual();
+    first.events.truncate(2);
+    let mut second = Canned::usual();
+    second.events.drain(..2);
+    for (event, sequence) in second.events.iter_mut().zip(1..) {
+        event.sequence = sequence;
+    }
+    let server = Server::start(first);
+    let socket = server.socket();
+    let mut child = patronus(&socket, &["events", "--follow"]).spawn().unwrap();
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (mut seen, mut said) = (String::new(), String::new());
+    read_until(&mut out, &mut seen, "is degraded");
+    let directory = server.kill();
+    read_until(&mut err, &mut said, "Waiting for it");
+    let _server = Server::start_in(directory, second);
+    read_until(&mut err, &mut said, "patronusd is back");
+    read_until(&mut out, &mut seen, "make one a hub");
+    assert_eq!(interrupt(child).0, 0);
+    assert_eq!(seen.matches("a configuration with").count(), 1, "{seen}");
+    assert_eq!(
+        seen.matches("UTC").count(),
+        2,
+        "each day is named once: {seen}"
+    );
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_daemon() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("config.yaml");
+    let check = |text: &str, args: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let all = [&["config", "check", file.to_str().unwrap()], args].concat();
+        run(Path::new("/nonexistent"), &all)
+    };
+    let (_, example, _) = run(Path::new("/nonexistent"), &["config", "example"]);
+    let (status, out, err) = check(&example, &[]);
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "● The configuration is valid.\n"),
+        "{err}"
+    );
+    let broken = example.replace("version: 1", "version: 1\nnonsense: true");
+    let (status, out, _) = check(&broken, &[]);
+    assert_eq!((status, out.contains("nonsense")), (1, true), "{out}");
+    let (status, out, _) = check(&broken, &["--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (status, &found[0]["severity"]),
+        (1, &Value::from("error")),
+        "{out}"
+    );
+    fs::remove_file(&file).unwrap();
+    let (status, _, err) = run(Path::new("/"), &["config", "check", file.to_str().unwrap()]);
+    assert_eq!((status, err.contains("No such file")), (1, true), "{err}");
+}
+
+#[test]
+fn the_schema_is_json_and_a_closed_pipe_is_no_error() {
+    let (status, out, _) = run(Path::new("/nonexistent"), &["config", "schema"]);
+    assert_eq!(status, 0);
+    assert!(serde_json::from_str::<Value>(&out).unwrap().is_object());
+    let mut child = patronus(Path::new("/"), &["config", "schema"])
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let (status, _, err) = said(child.wait_with_output().unwrap());
+    assert_eq!((status, err.as_str()), (0, ""));
+}
+
+#[test]
+fn doctor_and_teardown_become_the_sibling_and_its_exit_status() {
+    let directory = TempDir::new().unwrap();
+    let own = directory.path().join("patronus");
+    fs::copy(env!("CARGO_BIN_EXE_patronus"), &own).unwrap();
+    let run = |args: &[&str]| {
+        said(
+            Command::new(&own)
+                .args(args)
+                .env("PATH", "")
+                .output()
+                .unwrap(),
+        )
+    };
+    if !Path::new("/usr/sbin/patronusd").exists() {
+        let (status, _, err) = run(&["doctor"]);
+        assert_eq!((status, err.contains("not installed")), (3, true), "{err}");
+    }
+    let sibling = directory.path().join("patronusd");
+    fs::write(&sibling, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
+    fs::set_permissions(&sibling, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(
+        run(&["doctor", "--json"]),
+        (7, "doctor --json\n".to_owned(), String::new())
+    );
+    let (status, out, _) = run(&["teardown", "--dry-run", "--yes", "--", "--config", "x"]);
+    assert_eq!(
+        (status, out.as_str()),
+        (7, "teardown --dry-run --yes --config x\n")
+    );
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (status, out, _) = run(Path::new("/nonexistent"), &["completions", shell]);
+        assert_eq!((status, out.contains("explain")), (0, true), "{shell}");
+    }
+}

@@ -1,0 +1,137 @@
+//! The configuration file: its format, its checks, and its way into the model.
+//!
+//! ```text
+//! text ──tree──► values with positions ──read──► the file's types ──check──► RouterConfig
+//!                                                     │
+//!                                    shape ──► JSON Schema, reference
+//! ```
+//!
+//! There is no I/O here. What lies outside of the file, keys and password files, comes through
+//! [`Outside`].
+//!
+//! Neither serde nor schemars is used: serde stops at the first error and loses positions, while
+//! one `section!` per mapping in `file` gives a reader that goes on after each error, the JSON
+//! Schema and the reference, from the same lines.
+
+mod check;
+mod diagnostic;
+mod file;
+mod place;
+mod read;
+mod reference;
+mod schema;
+mod section;
+mod shape;
+mod tree;
+mod values;
+
+use std::path::Path;
+
+use patronus_model::ids::UplinkName;
+use patronus_model::router::RouterConfig;
+use patronus_model::secret::Secret;
+use patronus_model::wireguard::PublicKey;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use reference::reference;
+pub use schema::json_schema;
+
+use diagnostic::Sink;
+use place::{Place, Position};
+use read::{At, Read};
+
+/// What a configuration refers to, but does not hold.
+pub struct Outside<'a> {
+    /// The public half of the key of one of our uplinks. The error says why there is none, like
+    /// `there is no key store at /var/lib/patronus/keys`.
+    pub public_key: &'a dyn Fn(&UplinkName) -> Result<PublicKey, String>,
+    /// The content of a password file; white space at its end is ignored. The error says why it
+    /// cannot be read, like `permission denied`.
+    pub password: &'a dyn Fn(&Path) -> Result<Secret, String>,
+}
+
+/// A configuration together with the warnings about it, in the order of the file.
+pub type Parsed = (RouterConfig, Vec<Diagnostic>);
+
+/// Reads a configuration.
+///
+/// `file_name` is only used in messages.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings included, in the order of the file; at least one of
+/// them is an error.
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    outside: &Outside<'_>,
+) -> Result<Parsed, Vec<Diagnostic>> {
+    let mut sink = Sink::new(file_name);
+    let config =
+        read_file(text, &mut sink).and_then(|file| check::router(&file, outside, &mut sink));
+    match config {
+        Some(config) if !sink.failed() => Ok((config, sink.finish())),
+        Some(_) => Err(sink.finish()),
+        None => {
+            if !sink.failed() {
+                // Every way to have no configuration reports an error first; if one is ever
+                // forgotten, the file is refused all the same.
+                let problem = "it cannot be used, and Patronus does not know why";
+                sink.error(&Place::file(Position::START), problem, "please report this");
+            }
+            Err(sink.finish())
+        }
+    }
+}
+
+/// Checks a configuration without its surroundings: keys and password files are taken to be good.
+///
+/// Gives errors and warnings in the order of the file.
+#[must_use]
+pub fn check(text: &str, file_name: &str) -> Vec<Diagnostic> {
+    let outside = Outside {
+        public_key: &|name| Ok(stand_in(name)),
+        password: &|_| Ok(Secret::new("stand-in".to_owned())),
+    };
+    match parse(text, file_name, &outside) {
+        Ok((_, warnings)) => warnings,
+        Err(found) => found,
+    }
+}
+
+/// A key that no other uplink has; it never leaves [`check`].
+fn stand_in(name: &UplinkName) -> PublicKey {
+    let mut key = [0xff; 32];
+    for (to, from) in key.iter_mut().zip(name.as_str().bytes()) {
+        *to = from;
+    }
+    PublicKey(key)
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// Says where it is not UTF-8.
+pub fn decode<'a>(bytes: &'a [u8], file_name: &str) -> Result<&'a str, Vec<Diagnostic>> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let good = String::from_utf8_lossy(good);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        vec![Diagnostic {
+            severity: Severity::Error,
+            file: file_name.to_owned(),
+            line: number(good.matches('\n').count()).saturating_add(1),
+            column: number(good.chars().rev().take_while(|c| *c != '\n').count()).saturating_add(1),
+            field: String::new(),
+            value: None,
+            problem: "not UTF-8".to_owned(),
+            help: "save the file in the encoding UTF-8".to_owned(),
+        }]
+    })
+}
+
+fn read_file(text: &str, sink: &mut Sink) -> Option<At<file::File>> {
+    let root = tree::read(text, sink)?;
+    let place = Place::file(root.position);
+    let value = file::File::read(&root, &place, sink)?;
+    Some(At { value, place })
+}

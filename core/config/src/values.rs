@@ -1,0 +1,15 @@
+//! The words and numbers of the file.
+
+mod names;
+mod net;
+mod numbers;
+mod traffic;
+mod units;
+
+pub(crate) use names::{LabelKey, LabelValue, Line, Password, PasswordFile};
+pub(crate) use net::{GatewayWord, Network, Selector};
+pub(crate) use numbers::{Count, Mask, RouteProtocol, Version};
+pub(crate) use traffic::{
+    ActionWord, AdvertiseWord, Code, PortRange, QosWord, StrategyWord, default_dscp, show_dscp,
+};
+pub(crate) use units::{Bandwidth, Percent, Span, Switch};

@@ -1,0 +1,251 @@
+//! What files become.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy.toml allows them in tests, but does not see the helpers of tests"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use expect_test::expect_file;
+use patronus_config::{Outside, check, decode, parse};
+use patronus_model::bgp::BgpTimers;
+use patronus_model::ids::UplinkName;
+use patronus_model::layout::KernelLayout;
+use patronus_model::policy::{Failover, Strategy};
+use patronus_model::router::{Gateway, HealthParams, RouterConfig};
+use patronus_model::secret::Secret;
+use patronus_model::wireguard::PublicKey;
+
+fn example(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs/examples")
+        .join(name);
+    fs::read_to_string(path).unwrap()
+}
+
+fn key(name: &UplinkName) -> PublicKey {
+    PublicKey([name.as_str().len() as u8; 32])
+}
+
+fn read(text: &str) -> RouterConfig {
+    let outside = Outside {
+        public_key: &|name| Ok(key(name)),
+        password: &|_| Ok(Secret::new("secret\n".to_owned())),
+    };
+    let (config, warnings) = parse(text, "config.yaml", &outside).unwrap();
+    assert_eq!(warnings, []);
+    config
+}
+
+#[test]
+fn the_full_example_is_valid_without_a_warning() {
+    let config = read(&example("site.yaml"));
+    expect_file!["site.expected.txt"].assert_eq(&format!("{config:#?}\n"));
+}
+
+#[test]
+fn the_minimal_example_takes_all_defaults_from_the_model() {
+    let config = read(&example("minimal.yaml"));
+    assert_eq!(config.health, HealthParams::default());
+    assert_eq!(config.layout, KernelLayout::default());
+    assert_eq!(config.bgp.timers, BgpTimers::default());
+    assert_eq!(config.bgp.graceful_restart, Some(Duration::from_secs(120)));
+    assert_eq!(config.bgp.asn.get(), 4_200_000_001);
+    assert_eq!(config.bgp.router_id, config.overlay.ipv4.addr());
+    assert_eq!(config.remotes[0].asn.get(), 4_200_000_002);
+    assert_eq!(config.remotes[0].number.get(), 2);
+    assert_eq!(config.site.name, "berlin");
+    assert!(
+        config
+            .classes
+            .iter()
+            .all(|class| class.failover == Failover::default())
+    );
+    assert_eq!(config.classes.len(), 5);
+    assert_eq!(config.default_class.get(), 4);
+    let uplink = &config.uplinks[0];
+    assert_eq!((uplink.slot.get(), uplink.listen_port), (1, 51_820));
+    assert_eq!(
+        (uplink.gateway4, uplink.gateway6),
+        (Gateway::Dynamic, Gateway::Dynamic)
+    );
+    assert_eq!((uplink.cost, uplink.metered), (100, false));
+    assert_eq!(uplink.underlay.as_str(), "internet");
+    assert_eq!(uplink.public_key, key(&uplink.name));
+}
+
+#[test]
+fn the_order_of_a_file_does_not_matter() {
+    let text = "
+default_class: b
+policies: [{name: y, priority: 7, class: b, match: {to: 10.2.0.1}}, {name: x, priority: 3, action: drop, match: {from: 10.9.0.0/16}}]
+classes: [{id: 9, name: b, qos: standard}, {id: 3, name: a, qos: bulk, strategy: lowest_latency}]
+sites: []
+uplinks: [{name: lte, slot: 2, interface: wan1, gateway: [dhcp, 192.0.2.1]}, {name: fibre, slot: 1, interface: wan0}]
+overlay: {ipv4: 10.255.3.4/16}
+site: {id: x}
+version: 1
+";
+    let config = read(text);
+    assert_eq!(
+        config
+            .uplinks
+            .iter()
+            .map(|u| u.slot.get())
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    assert_eq!(config.uplinks[1].listen_port, 51_884);
+    assert_eq!(
+        config.uplinks[1].gateway4,
+        Gateway::Static("192.0.2.1".parse().unwrap())
+    );
+    assert_eq!(config.uplinks[1].gateway6, Gateway::Dynamic);
+    assert_eq!(
+        config
+            .classes
+            .iter()
+            .map(|c| c.id.get())
+            .collect::<Vec<_>>(),
+        [3, 9]
+    );
+    assert_eq!(config.classes[0].strategy, Strategy::LeastLatency);
+    assert_eq!(config.classes[1].strategy, Strategy::Preference(Vec::new()));
+    assert_eq!(
+        config
+            .policies
+            .iter()
+            .map(|p| p.priority)
+            .collect::<Vec<_>>(),
+        [3, 7]
+    );
+    assert_eq!(config.bgp.asn.get(), 4_200_000_000 + 3 * 256 + 4);
+}
+
+#[test]
+fn anchors_and_aliases_repeat_what_they_name() {
+    let text = "
+version: 1
+site: {id: x}
+overlay: {ipv4: 10.255.0.1/16}
+uplinks: [{name: a, interface: wan0, bandwidth: &b {up: 1 Mbit/s}}, {name: b, interface: wan1, bandwidth: *b}]
+";
+    let config = read(text);
+    let up: BTreeSet<_> = config.uplinks.iter().map(|u| u.bandwidth_up).collect();
+    assert_eq!(up, [Some(1_000_000)].into());
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_lines_do_no_harm() {
+    let text = format!("\u{feff}{}", example("minimal.yaml").replace('\n', "\r\n"));
+    assert_eq!(read(&text), read(&example("minimal.yaml")));
+}
+
+#[test]
+fn what_lies_outside_is_reported_where_the_file_names_it() {
+    let text = example("minimal.yaml").replace(
+        "- id: lisbon",
+        "- id: lisbon\n    bgp_password_file: /etc/p",
+    );
+    let check =
+        |key: Result<PublicKey, String>, password: Result<&str, &str>, expected: &[&str]| {
+            let outside = Outside {
+                public_key: &|_| key.clone(),
+                password: &|path| {
+                    assert_eq!(path, Path::new("/etc/p"));
+                    password
+                        .map(|p| Secret::new(p.to_owned()))
+                        .map_err(str::to_owned)
+                },
+            };
+            match parse(&text, "c", &outside) {
+                Ok((config, _)) => {
+                    assert_eq!(expected, <[&str; 0]>::default());
+                    assert_eq!(
+                        config.remotes[0].bgp_password.as_ref().unwrap().expose(),
+                        "p"
+                    );
+                }
+                Err(found) => {
+                    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                    assert_eq!(found, expected);
+                }
+            }
+        };
+    let good = PublicKey([1; 32]);
+    check(Ok(good), Ok("p\n"), &[]);
+    check(
+        Err("there is no key store".to_owned()),
+        Err("permission denied"),
+        &[
+            "c:7:12: uplinks[0].name: uplink fibre has no key: there is no key store: let patronusd \
+             make one",
+            "c:12:24: sites[0].bgp_password_file: cannot read /etc/p: permission denied: make it a \
+             file that patronusd may read",
+        ],
+    );
+    check(
+        Ok("HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="
+            .parse()
+            .unwrap()),
+        Ok("two words"),
+        &[
+            "c:12:24: sites[0].bgp_password_file: /etc/p does not hold a password: use 1 to 80 \
+             printable ASCII characters without blanks",
+            "c:16:21: sites[0].uplinks[0].public_key: this is the key of our own uplink fibre: use \
+             the key that the other site prints",
+        ],
+    );
+}
+
+#[test]
+fn bytes_that_are_not_text_are_shown_where_they_are() {
+    assert_eq!(decode("é".as_bytes(), "c"), Ok("é"));
+    let found = decode(b"version: 1\nsit\xff", "c").unwrap_err();
+    assert_eq!(
+        found[0].to_string(),
+        "c:2:4: not UTF-8: save the file in the encoding UTF-8"
+    );
+}
+
+/// A file with this many other sites.
+fn large(sites: u32) -> String {
+    let mut text =
+        "version: 1\nsite: {id: hub, hub: 1}\noverlay: {ipv4: 10.255.0.1/16}\n".to_owned();
+    text += "uplinks: [{name: a, interface: wan0}, {name: b, interface: wan1}]\nsites:\n";
+    for n in 2..sites + 2 {
+        let mut bytes = [7; 32];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        let (one, two) = (PublicKey(bytes), PublicKey(bytes.map(|b| !b)));
+        text += &format!(
+            "  - id: s{n}\n    overlay: {{ipv4: 10.255.{}.{}}}\n    prefixes: [10.{}.{}.0/24]\n    \
+             uplinks:\n      - {{name: a, public_key: {one}}}\n      - {{name: b, public_key: {two}}}\n",
+            n / 256,
+            n % 256,
+            n / 256,
+            n % 256,
+        );
+    }
+    text
+}
+
+#[test]
+fn eight_thousand_sites_are_read_in_seconds() {
+    let start = Instant::now();
+    let text = large(8000);
+    let config = read(&text);
+    assert_eq!(config.remotes.len(), 8000);
+    // Some 0.5 s unoptimised; the limit only catches what is not linear.
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+    let same = text.replace("10.255.", "10.254.");
+    assert!(!check(&same, "c").is_empty());
+}

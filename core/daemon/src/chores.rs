@@ -1,0 +1,169 @@
+//! The subcommands that do something and end.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these are the parts of the daemon that people read on a terminal"
+)]
+
+use std::io::{IsTerminal, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use patronus_engine::diff::diff;
+use patronus_frr::FrrPaths;
+use patronus_linux::{Capability, Kernel, KeyStore};
+use patronus_model::kernel::{Change, KernelState};
+use patronus_model::layout::KernelLayout;
+
+use crate::load::load;
+use crate::places::Places;
+
+/// Says why the daemon ends.
+pub fn complain(error: &anyhow::Error) {
+    eprintln!("patronusd: {error:#}");
+}
+
+/// Prints the public key of each uplink.
+///
+/// # Errors
+/// The configuration is not valid, or a key cannot be read or made.
+pub fn keys(places: &Places) -> anyhow::Result<ExitCode> {
+    let (config, _) = load(places)?;
+    let store = KeyStore::new(&places.keys());
+    for uplink in &config.uplinks {
+        let key = store
+            .get_or_create(&uplink.name)
+            .map_err(|e| anyhow::anyhow!(e.report()))?;
+        println!("{:<16} {key}", uplink.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the files from which FRR starts.
+///
+/// # Errors
+/// FRR is not installed, or a file cannot be written.
+pub fn prepare_frr() -> anyhow::Result<ExitCode> {
+    let paths = FrrPaths::debian().context("/etc/frr: is the package frr installed?")?;
+    patronus_frr::bootstrap::install(&paths).context("preparing FRR's pathspace")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists what this machine has and lacks. Fails when something is missing without which the router
+/// does not work.
+///
+/// # Errors
+/// None at present.
+pub fn doctor(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
+    let capabilities = patronus_linux::capabilities(&layout(places), &places.wireguard_go);
+    if json {
+        let list: Vec<_> = capabilities.iter().map(capability_json).collect();
+        println!("{}", serde_json::to_string_pretty(&list)?);
+    } else {
+        capabilities.iter().for_each(print_capability);
+    }
+    let missing = capabilities
+        .iter()
+        .filter(|c| c.required && !c.found)
+        .count();
+    if missing > 0 && !json {
+        println!("\n{missing} of these are required: the router cannot work without them.");
+    }
+    Ok(if missing == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn capability_json(capability: &Capability) -> serde_json::Value {
+    serde_json::json!({
+        "name": capability.name,
+        "found": capability.found,
+        "required": capability.required,
+        "detail": capability.detail,
+        "neededFor": capability.needed_for,
+        "costWhenMissing": capability.cost_when_missing,
+        "remedy": capability.remedy,
+    })
+}
+
+fn print_capability(capability: &Capability) {
+    let state = match (capability.found, capability.required) {
+        (true, _) => "● yes    ",
+        (false, false) => "◐ missing",
+        (false, true) => "○ MISSING",
+    };
+    println!("{state}  {:<22} {}", capability.name, capability.detail);
+    if !capability.found {
+        println!("           for: {}", capability.needed_for);
+        println!("           cost: {}", capability.cost_when_missing);
+        println!("           remedy: {}", capability.remedy);
+    }
+}
+
+/// Removes everything that is ours from the kernel.
+///
+/// # Errors
+/// The daemon is running, or something could not be removed.
+pub fn teardown(places: &Places, dry_run: bool, yes: bool) -> anyhow::Result<ExitCode> {
+    let layout = layout(places);
+    let there = Kernel::open(layout.clone(), places.kernel())
+        .and_then(|mut kernel| kernel.observe())
+        .map_err(|error| anyhow::anyhow!(error.report()))?;
+    let plan = diff(&KernelState::default(), &there);
+    println!("{}", summary(&plan.0));
+    if dry_run {
+        plan.0.iter().for_each(|change| println!("  {change:?}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if UnixStream::connect(places.socket()).is_ok() {
+        bail!("patronusd is running and would put everything back: stop it first");
+    }
+    if !yes && !confirmed()? {
+        bail!("nothing was removed");
+    }
+    let errors = patronus_linux::teardown(&layout, places.kernel());
+    errors
+        .iter()
+        .for_each(|error| eprintln!("patronusd: {}", error.report()));
+    Ok(if errors.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn summary(changes: &[Change]) -> String {
+    let count = |wanted: fn(&Change) -> bool| changes.iter().filter(|c| wanted(c)).count();
+    format!(
+        "of ours in the kernel: {} tunnels, {} rules, {} routes, {} nexthops, {} other objects",
+        count(|c| matches!(c, Change::DeleteTunnel(_))),
+        count(|c| matches!(c, Change::DeleteRule(_))),
+        count(|c| matches!(c, Change::DeleteRoute(_))),
+        count(|c| matches!(c, Change::DeleteNexthop(_))),
+        count(|c| matches!(
+            c,
+            Change::DeleteOverlay(_) | Change::RestoreSysctl(_) | Change::DeleteFirewall
+        )),
+    )
+}
+
+fn confirmed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("nothing was removed: pass --yes, or --dry-run to see what would be");
+    }
+    print!("Forwarding between the sites stops. Remove it all? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Where our objects are: as configured, or as usual where there is no valid configuration.
+fn layout(places: &Places) -> KernelLayout {
+    load(places)
+        .map(|(config, _)| config.layout)
+        .unwrap_or_default()
+}

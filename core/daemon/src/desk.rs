@@ -1,0 +1,248 @@
+//! Answers what the API asks.
+
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use patronus_api::{Diagnostic, ReloadOutcome, Request};
+use patronus_config::Severity;
+use patronus_engine::bfd::{Diagnostic as BfdDiagnostic, State};
+use patronus_frr::state::SessionState;
+use patronus_frr::status::{DaemonStatus, NeighborStatus};
+use patronus_frr::{Daemon, FrrStatus};
+use patronus_model::event::Event;
+use patronus_model::router::RouterConfig;
+use patronus_model::view::{
+    BfdState, BfdView, BgpView, EventRecord, NeighborView, RoutingDaemonView,
+};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use crate::bfd::{BfdHandle, SessionSnapshot};
+use crate::clock;
+use crate::load::LoadError;
+use crate::places::Places;
+use crate::router::Router;
+
+/// Who may use the socket: its owner and its group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Starts to serve the API on its socket.
+///
+/// # Errors
+/// The socket cannot be made.
+pub fn serve(
+    places: &Places,
+    requests: mpsc::Sender<Request>,
+    mut shutdown: watch::Receiver<()>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let path = places.socket();
+    let doing = || format!("listening on {}", path.display());
+    // What is there is a predecessor's: two daemons of one router would be at each other's throat
+    // long before they came here.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(doing);
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).with_context(doing)?;
+    let mode = std::fs::Permissions::from_mode(SOCKET_MODE);
+    std::fs::set_permissions(&path, mode).with_context(doing)?;
+    let ended = async move {
+        // An error means that the sender is gone: the same.
+        let _ = shutdown.changed().await;
+    };
+    Ok(tokio::spawn(async move {
+        if let Err(error) = patronus_api::serve(listener, requests, ended).await {
+            warn!(%error, "the API has stopped");
+        }
+    }))
+}
+
+impl Router {
+    /// Answers one question. An asker that has gone away in the meantime is no error.
+    pub(crate) fn answer(&mut self, request: Request) {
+        match request {
+            Request::View(reply) => {
+                let view = self.engine.view(clock::now(), self.started).map(Arc::new);
+                let _ = reply.send(view);
+            }
+            Request::Bfd(reply) => drop(reply.send(bfd(&self.bfd, &self.config))),
+            Request::Bgp(reply) => {
+                let status = self.frr.as_ref().map(|frr| frr.status.borrow().clone());
+                let _ = reply.send(bgp(status.unwrap_or_default(), &self.config));
+            }
+            Request::Events {
+                after,
+                limit,
+                reply,
+            } => {
+                let _ = reply.send(self.journal.read(after, limit));
+            }
+            Request::LastMove(reply) => drop(reply.send(self.journal.newest(is_move))),
+            Request::Explain(flow, reply) => {
+                let _ = reply.send(self.engine.explain(clock::now(), flow));
+            }
+            Request::Reload(reply) => drop(reply.send(outcome(self.reload()))),
+        }
+    }
+}
+
+fn is_move(record: &EventRecord) -> bool {
+    matches!(&record.event, Event::Moved(decision) if decision.from.is_some())
+}
+
+fn outcome(result: Result<Vec<patronus_config::Diagnostic>, LoadError>) -> ReloadOutcome {
+    match result {
+        Ok(warnings) => ReloadOutcome::Applied(warnings.into_iter().map(diagnostic).collect()),
+        Err(LoadError::Invalid(findings)) => {
+            ReloadOutcome::Refused(findings.into_iter().map(diagnostic).collect())
+        }
+        Err(error @ (LoadError::Unreadable { .. } | LoadError::NeedsRestart)) => {
+            ReloadOutcome::Refused(vec![Diagnostic {
+                warning: false,
+                file: String::new(),
+                place: None,
+                field: String::new(),
+                value: None,
+                problem: error.to_string(),
+                help: String::new(),
+            }])
+        }
+    }
+}
+
+fn diagnostic(finding: patronus_config::Diagnostic) -> Diagnostic {
+    Diagnostic {
+        warning: finding.severity == Severity::Warning,
+        file: finding.file,
+        place: Some((finding.line, finding.column)),
+        field: finding.field,
+        value: finding.value,
+        problem: finding.problem,
+        help: finding.help,
+    }
+}
+
+fn bfd(driver: &BfdHandle, config: &RouterConfig) -> Vec<BfdView> {
+    let Ok(snapshot) = driver.snapshot() else {
+        return Vec::new();
+    };
+    snapshot
+        .sessions
+        .iter()
+        .filter_map(|session| bfd_view(session, config))
+        .collect()
+}
+
+fn bfd_view(session: &SessionSnapshot, config: &RouterConfig) -> Option<BfdView> {
+    let SessionSnapshot {
+        spec,
+        status,
+        since,
+        socket_problem,
+        send_error,
+        ..
+    } = session;
+    let site = config
+        .remotes
+        .iter()
+        .find(|site| site.number == spec.path.site)?;
+    let local = config
+        .uplinks
+        .iter()
+        .find(|uplink| uplink.slot == spec.path.local)?;
+    let remote = site
+        .uplinks
+        .iter()
+        .find(|uplink| uplink.slot == spec.path.remote)?;
+    let words = |diagnostic: BfdDiagnostic| {
+        (diagnostic != BfdDiagnostic::None).then(|| diagnostic.to_string())
+    };
+    let problem = socket_problem.as_ref().map(ToString::to_string);
+    Some(BfdView {
+        path: spec.path,
+        site: site.id.clone(),
+        local_uplink: local.name.clone(),
+        remote_uplink: remote.name.clone(),
+        interface: spec.interface.clone(),
+        local: spec.local,
+        remote: spec.remote,
+        state: bfd_state(status.state),
+        remote_state: bfd_state(status.remote_state),
+        diagnostic: words(status.local_diagnostic),
+        remote_diagnostic: words(status.remote_diagnostic),
+        transmit: status.transmit,
+        detection: status.detection,
+        rtt: status.rtt,
+        sent: status.counters.sent,
+        received: status.counters.received,
+        downs: status.counters.downs,
+        since: since.elapsed().unwrap_or_default(),
+        problem: problem.or_else(|| send_error.map(|error| error.to_string())),
+    })
+}
+
+const fn bfd_state(state: State) -> BfdState {
+    match state {
+        State::AdminDown => BfdState::AdminDown,
+        State::Down => BfdState::Down,
+        State::Init => BfdState::Init,
+        State::Up => BfdState::Up,
+    }
+}
+
+fn bgp(status: FrrStatus, config: &RouterConfig) -> BgpView {
+    let failed = status
+        .last_apply
+        .as_ref()
+        .and_then(|apply| apply.outcome.as_ref().err());
+    let neighbors = patronus_engine::routing::bgp_instance(config).neighbors;
+    let neighbor = |configured: &patronus_model::bgp::BgpNeighbor| {
+        neighbor_view(
+            configured,
+            config,
+            status.neighbors.get(&configured.address),
+        )
+    };
+    BgpView {
+        local: Some((config.bgp.asn, config.bgp.router_id)),
+        daemons: status.daemons.iter().map(daemon_view).collect(),
+        neighbors: neighbors.iter().map(neighbor).collect(),
+        problem: failed.map(ToString::to_string),
+    }
+}
+
+fn daemon_view((daemon, status): (&Daemon, &DaemonStatus)) -> RoutingDaemonView {
+    RoutingDaemonView {
+        name: daemon.to_string(),
+        version: status.version.as_ref().map(ToString::to_string),
+        since: Instant::now().saturating_duration_since(status.since),
+    }
+}
+
+fn neighbor_view(
+    configured: &patronus_model::bgp::BgpNeighbor,
+    config: &RouterConfig,
+    status: Option<&NeighborStatus>,
+) -> NeighborView {
+    let has = |address: IpAddr| configured.address == address;
+    let site = config.remotes.iter().find(|site| site.addresses().any(has));
+    NeighborView {
+        address: configured.address,
+        description: configured.description.clone(),
+        site: site.map(|site| site.id.clone()),
+        remote_asn: configured.remote_asn.get(),
+        state: status.map_or_else(|| "unknown".to_owned(), |status| status.state.to_string()),
+        established: status.is_some_and(|status| status.state == SessionState::Established),
+        since: status.and_then(|status| status.changed),
+        received: status.map_or(0, |status| status.received),
+        sent: status.map_or(0, |status| status.sent),
+        last_error: None,
+    }
+}

@@ -1,0 +1,68 @@
+//! The thread that looks at the kernel and changes it. Everything there blocks.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use patronus_engine::Input;
+use patronus_linux::{Error, Kernel, Places};
+use patronus_model::kernel::Plan;
+use patronus_model::layout::KernelLayout;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// What the thread is asked to do.
+pub enum Job {
+    /// Look, and answer with [`Input::Observed`].
+    Observe,
+    /// Carry out, and answer with [`Input::Applied`].
+    Apply(Plan),
+}
+
+/// Starts the thread. Returns where to put jobs, and the port that names its requests.
+///
+/// # Errors
+/// The kernel's interfaces cannot be opened.
+pub fn start(
+    layout: KernelLayout,
+    places: Places,
+    inputs: mpsc::Sender<Input>,
+) -> Result<(Sender<Job>, u32), Error> {
+    let kernel = Kernel::open(layout, places)?;
+    let port = kernel.port();
+    let (jobs, inbox) = channel();
+    std::thread::Builder::new()
+        .name("patronus-kernel".to_owned())
+        .spawn(move || run(kernel, &inbox, &inputs))
+        .map_err(|source| Error::Io {
+            doing: "starting a thread".to_owned(),
+            source,
+        })?;
+    Ok((jobs, port))
+}
+
+fn run(mut kernel: Kernel, inbox: &Receiver<Job>, inputs: &mpsc::Sender<Input>) {
+    while let Ok(job) = inbox.recv() {
+        let input = match job {
+            Job::Observe => observe(&mut kernel),
+            Job::Apply(plan) => Input::Applied(kernel.apply(&plan)),
+        };
+        if inputs.blocking_send(input).is_err() {
+            return;
+        }
+    }
+}
+
+/// Looks until it succeeds: an engine that waits for an answer does nothing else.
+fn observe(kernel: &mut Kernel) -> Input {
+    loop {
+        match kernel.observe() {
+            Ok(state) => return Input::Observed(Box::new(state)),
+            Err(error) => {
+                warn!(
+                    error = error.report(),
+                    "cannot look at the kernel; trying again"
+                );
+                std::thread::sleep(std::time::Duration::from_secs(1));
+            }
+        }
+    }
+}

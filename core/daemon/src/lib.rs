@@ -1,0 +1,23 @@
+//! `patronusd`: wiring and actors. What it decides is decided in `patronus-engine`; here is what
+//! feeds the engine and does its bidding.
+//!
+//! | question | module |
+//! |---|---|
+//! | Who calls the engine, and in what order? | [`router`] |
+//! | How is the kernel observed and changed? | [`kernel`] |
+//! | Where do BFD packets come and go? | [`bfd`], [`liveness`] |
+//! | Who answers the API? | [`desk`] |
+//! | What happened lately? | [`journal`] |
+//! | What do the subcommands do? | [`chores`] |
+
+pub mod bfd;
+pub mod chores;
+pub mod clock;
+pub mod desk;
+pub mod journal;
+pub mod kernel;
+pub mod liveness;
+pub mod load;
+mod notify;
+pub mod places;
+pub mod router;

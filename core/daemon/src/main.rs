@@ -1,0 +1,99 @@
+//! `patronusd`: the daemon of a Patronus router.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use patronus_daemon::places::Places;
+use patronus_daemon::{chores, router};
+use tracing_subscriber::EnvFilter;
+
+/// The daemon of a Patronus router.
+///
+/// Without a command it runs until it is told to stop (SIGTERM). The kernel goes on forwarding
+/// then, and a daemon that is started again adopts what is there. SIGHUP reloads the configuration.
+#[derive(Parser, Debug)]
+#[command(name = "patronusd", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  patronusd                                run with /etc/patronus/config.yaml
+  patronusd --config /tmp/try.yaml         run with another file
+  patronusd keys                           print the public keys that other sites need
+  patronusd doctor                         what this machine has, lacks, and what that costs
+  patronusd teardown --dry-run             what would be removed
+
+Logging is set by RUST_LOG, for example RUST_LOG=debug or RUST_LOG=patronus_frr=debug.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the daemon (the default)
+    Run,
+    /// Print the public key of each uplink, making keys that are missing
+    Keys,
+    /// List the capabilities of kernel and system, what is missing and what that costs
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove everything of Patronus from the kernel; stop the daemon first
+    Teardown {
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Write the files from which FRR starts in Patronus's pathspace
+    PrepareFrr,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            chores::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Arguments { places, command }: Arguments) -> anyhow::Result<ExitCode> {
+    match command.unwrap_or(Command::Run) {
+        Command::Run => {
+            log();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?;
+            runtime.block_on(router::run(places))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Keys => chores::keys(&places),
+        Command::Doctor { json } => chores::doctor(&places, json),
+        Command::Teardown { dry_run, yes } => chores::teardown(&places, dry_run, yes),
+        Command::PrepareFrr => chores::prepare_frr(),
+    }
+}
+
+/// To standard error, which is the journal under systemd; with time stamps elsewhere.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if journal {
+        builder.without_time().with_ansi(false).init()
+    } else {
+        builder.init()
+    }
+}

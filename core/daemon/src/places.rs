@@ -1,0 +1,74 @@
+//! Where the daemon finds and keeps things.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+/// Files and directories, with the defaults of the Debian package.
+#[derive(Args, Clone, Debug)]
+pub struct Places {
+    /// The configuration file
+    #[arg(
+        long,
+        default_value = "/etc/patronus/config.yaml",
+        value_name = "FILE",
+        global = true
+    )]
+    pub config: PathBuf,
+    /// What must survive a reboot: private keys
+    #[arg(
+        long,
+        default_value = "/var/lib/patronus",
+        value_name = "DIR",
+        global = true
+    )]
+    pub state_dir: PathBuf,
+    /// What need not: the API's socket
+    #[arg(
+        long,
+        default_value = "/run/patronus",
+        value_name = "DIR",
+        global = true
+    )]
+    pub runtime_dir: PathBuf,
+    /// The user-space WireGuard, for kernels without their own
+    #[arg(
+        long,
+        default_value = "wireguard-go",
+        value_name = "PROGRAM",
+        global = true
+    )]
+    pub wireguard_go: PathBuf,
+}
+
+impl Places {
+    /// The API's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.runtime_dir.join("patronus.sock")
+    }
+
+    /// The private keys of the uplinks.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.state_dir.join("keys")
+    }
+
+    /// The same for the kernel's side.
+    #[must_use]
+    pub fn kernel(&self) -> patronus_linux::Places {
+        patronus_linux::Places {
+            state: self.runtime_dir.clone(),
+            keys: patronus_linux::KeyStore::new(&self.keys()),
+            wireguard_go: self.wireguard_go.clone(),
+        }
+    }
+
+    /// A password file, as named in the configuration: relative to it.
+    #[must_use]
+    pub fn beside_config(&self, file: &Path) -> PathBuf {
+        self.config
+            .parent()
+            .map_or_else(|| file.to_owned(), |folder| folder.join(file))
+    }
+}

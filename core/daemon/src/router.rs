@@ -1,0 +1,366 @@
+//! The router role: one engine, and everything that feeds it and does its bidding.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc as jobs;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use patronus_config::Diagnostic;
+use patronus_engine::{Effect, Engine, Input};
+use patronus_frr::{Daemon, Desired, Frr, FrrEvent, FrrHandle, FrrPaths};
+use patronus_linux::{FastLane, Follower, Notice};
+use patronus_model::Timestamp;
+use patronus_model::bgp::BgpInstance;
+use patronus_model::event::Event;
+use patronus_model::ids::{IfName, Slot};
+use patronus_model::layout::NexthopId;
+use patronus_model::router::RouterConfig;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use crate::bfd::{BfdConfig, BfdDriver, BfdHandle, Farewell};
+use crate::clock;
+use crate::journal::Journal;
+use crate::kernel::{self, Job};
+use crate::liveness::{MEASURE_EVERY, measurement, pass_on, session};
+use crate::load::{LoadError, load};
+use crate::places::Places;
+
+/// Inputs that may wait for the engine. More than all paths of a large router going down at once.
+const INPUTS: usize = 8192;
+
+/// Runs the role until the daemon is told to stop. The kernel goes on forwarding then.
+///
+/// # Errors
+/// The configuration is not valid, or something that the role cannot do without is not there.
+pub async fn run(places: Places) -> anyhow::Result<()> {
+    let (config, warnings) = load(&places)?;
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    std::fs::create_dir_all(&places.runtime_dir)
+        .with_context(|| format!("creating {}", places.runtime_dir.display()))?;
+    let (inputs, inbox) = mpsc::channel(INPUTS);
+    let mut router = Router::start(places, Arc::new(config), inputs)?;
+    router.first_look().await?;
+    crate::notify::ready();
+    router.serve(inbox).await
+}
+
+pub(crate) struct Router {
+    places: Places,
+    pub(crate) config: Arc<RouterConfig>,
+    pub(crate) engine: Engine,
+    pub(crate) started: Timestamp,
+    pub(crate) journal: Journal,
+    lane: FastLane,
+    jobs: jobs::Sender<Job>,
+    pub(crate) bfd: BfdHandle,
+    follower: Follower,
+    notices: mpsc::Receiver<Notice>,
+    bgp: watch::Sender<Option<Arc<Desired>>>,
+    pub(crate) frr: Option<FrrHandle>,
+}
+
+impl Router {
+    fn start(
+        places: Places,
+        config: Arc<RouterConfig>,
+        inputs: mpsc::Sender<Input>,
+    ) -> anyhow::Result<Self> {
+        let layout = config.layout.clone();
+        let (jobs, kernel_port) =
+            kernel::start(layout.clone(), places.kernel(), inputs.clone()).map_err(reported)?;
+        let lane = FastLane::open(&layout).map_err(reported)?;
+        let (follower, notices) = Follower::start(patronus_linux::Watch {
+            own_ports: vec![kernel_port, lane.port()],
+            uplinks: uplinks(&config),
+            receive_buffer: patronus_linux::Watch::RECEIVE_BUFFER,
+            layout,
+        })
+        .map_err(reported)?;
+        let bfd = BfdDriver::spawn(BfdConfig::default(), move |event| pass_on(&event, &inputs))
+            .context("starting BFD")?;
+        let (bgp, desired) = watch::channel(None);
+        let frr = start_frr(desired)
+            .inspect_err(|error| warn!(%error, "FRR cannot be used: no routes are exchanged"))
+            .ok();
+        Ok(Self {
+            places,
+            config,
+            engine: Engine::default(),
+            started: clock::now(),
+            journal: Journal::default(),
+            lane,
+            jobs,
+            bfd,
+            follower,
+            notices,
+            bgp,
+            frr,
+        })
+    }
+
+    /// Lets the engine know its surroundings before it is told what to do, so that it adopts what
+    /// is there instead of putting it right twice.
+    async fn first_look(&mut self) -> anyhow::Result<()> {
+        let (mut environment, mut learned) = (false, false);
+        while !(environment && learned) {
+            let notice = self.notices.recv().await.context("following the kernel")?;
+            match &notice {
+                Notice::Environment(_) => environment = true,
+                Notice::Learned(_) => learned = true,
+                Notice::OwnedChanged => {}
+            }
+            self.handle(input(notice));
+        }
+        self.handle(Input::Config(Arc::clone(&self.config)));
+        Ok(())
+    }
+
+    async fn serve(mut self, mut inbox: mpsc::Receiver<Input>) -> anyhow::Result<()> {
+        let mut frr_events = self
+            .frr
+            .as_mut()
+            .map(|frr| std::mem::replace(&mut frr.events, mpsc::channel(1).1));
+        let mut signals = Signals::new()?;
+        let (requests, mut asked) = mpsc::channel(16);
+        let (_closing, shutdown) = watch::channel(());
+        let server = crate::desk::serve(&self.places, requests, shutdown)?;
+        let mut measure = every(MEASURE_EVERY);
+        loop {
+            let timeout = self.engine.poll_timeout();
+            tokio::select! {
+                biased;
+                Some(input) = inbox.recv() => self.handle(input),
+                notice = self.notices.recv() => {
+                    self.handle(input(notice.context("following the kernel has ended")?));
+                }
+                Some(event) = next(&mut frr_events) => self.routing(event),
+                signal = signals.next() => match signal {
+                    Asked::Stop => break,
+                    Asked::Reload => drop(self.reload()),
+                },
+                Some(request) = asked.recv() => self.answer(request),
+                _ = measure.tick() => self.measure(),
+                () = until(timeout) => self.handle(Input::Tick),
+            }
+        }
+        info!("stopping; the kernel goes on forwarding");
+        crate::notify::stopping();
+        server.abort();
+        self.bfd.shutdown(Farewell::AdminDown);
+        Ok(())
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.engine.handle(clock::now(), input);
+        while let Some(effect) = self.engine.poll_effect() {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Move(moves) => {
+                let failed = self.move_now(&moves);
+                self.engine.handle(clock::now(), Input::Moved(failed));
+            }
+            // The thread ends only with us.
+            Effect::Observe => drop(self.jobs.send(Job::Observe)),
+            Effect::Apply(plan) => drop(self.jobs.send(Job::Apply(plan))),
+            Effect::Watch(watches) => {
+                self.lane
+                    .prepare(watches.iter().map(|watch| &watch.interface));
+                let timers = self.config.health.bfd;
+                let sessions = watches
+                    .into_iter()
+                    .map(|watch| session(watch, timers))
+                    .collect();
+                if let Err(error) = self.bfd.set_sessions(sessions) {
+                    warn!(%error, "BFD");
+                }
+            }
+            Effect::Bgp(instance) => self.publish(*instance),
+            Effect::Report(event) => self.journal.record(event),
+        }
+    }
+
+    fn move_now(&mut self, moves: &[(NexthopId, IfName)]) -> Vec<NexthopId> {
+        let Err(errors) = self.lane.move_nexthops(moves) else {
+            return Vec::new();
+        };
+        for error in errors {
+            warn!(error = error.report(), "a nexthop was not moved");
+        }
+        moves.iter().map(|(id, _)| *id).collect()
+    }
+
+    fn publish(&self, bgp: BgpInstance) {
+        let overlay = patronus_frr::Overlay {
+            subnet_v4: Some(self.config.overlay.ipv4.trunc()),
+            subnet_v6: self.config.overlay.ipv6.map(|net| net.trunc()),
+            learned_table: Some(self.config.layout.learned_table()),
+        };
+        self.bgp
+            .send_replace(Some(Arc::new(Desired { bgp, overlay })));
+    }
+
+    fn routing(&mut self, event: FrrEvent) {
+        let neighbor = |address: std::net::IpAddr, established| Event::BgpNeighbor {
+            neighbor: self.neighbor_name(address),
+            established,
+        };
+        match event {
+            FrrEvent::DaemonLost { daemon, reason } => {
+                warn!(%daemon, reason, "lost");
+                self.routing_daemon(daemon, false);
+            }
+            FrrEvent::DaemonBack { daemon, version } => {
+                info!(%daemon, %version, "connected");
+                self.routing_daemon(daemon, true);
+            }
+            FrrEvent::Applied(applied) => {
+                info!(commands = applied.commands.len(), "FRR configured")
+            }
+            FrrEvent::ApplyFailed(reason) => warn!(reason, "FRR could not be configured"),
+            FrrEvent::NeighborUp(address) => self.journal.record(neighbor(address, true)),
+            FrrEvent::NeighborDown(address) => self.journal.record(neighbor(address, false)),
+        }
+    }
+
+    /// Routes come and go with these two only.
+    fn routing_daemon(&mut self, daemon: Daemon, up: bool) {
+        if matches!(daemon, Daemon::Zebra | Daemon::Bgpd) {
+            self.handle(Input::RoutingDaemon(daemon.to_string(), up));
+        }
+    }
+
+    /// The site or the description of a neighbour; its address if there is none.
+    fn neighbor_name(&self, address: std::net::IpAddr) -> String {
+        let site = self
+            .config
+            .remotes
+            .iter()
+            .find(|s| s.addresses().any(|a| a == address));
+        let named = self
+            .config
+            .bgp
+            .neighbors
+            .iter()
+            .find(|n| n.address == address);
+        let name = site
+            .map(|s| s.id.to_string())
+            .or(named.map(|n| n.description.clone()));
+        name.map_or_else(|| address.to_string(), |name| format!("{name} ({address})"))
+    }
+
+    fn measure(&mut self) {
+        let Ok(snapshot) = self.bfd.snapshot() else {
+            return;
+        };
+        for session in &snapshot.sessions {
+            let input = Input::Measured(session.spec.path, measurement(session));
+            self.engine.handle(clock::now(), input);
+        }
+        self.handle(Input::Tick);
+    }
+
+    /// Reads the configuration again and puts it into force. A broken one changes nothing.
+    pub(crate) fn reload(&mut self) -> Result<Vec<Diagnostic>, LoadError> {
+        let (config, warnings) = load(&self.places)
+            .inspect_err(|error| warn!("the configuration was not reloaded:\n{error}"))?;
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        if config.layout != self.config.layout {
+            let error = LoadError::NeedsRestart;
+            warn!("{error}");
+            return Err(error);
+        }
+        self.config = Arc::new(config);
+        self.follower.set_uplinks(uplinks(&self.config));
+        self.handle(Input::Config(Arc::clone(&self.config)));
+        Ok(warnings)
+    }
+}
+
+fn start_frr(desired: watch::Receiver<Option<Arc<Desired>>>) -> anyhow::Result<FrrHandle> {
+    let paths = FrrPaths::debian().context("/etc/frr: is the package frr installed?")?;
+    let written = patronus_frr::bootstrap::install(&paths).context("preparing FRR's pathspace")?;
+    if !written.is_empty() {
+        info!(?written, "FRR's pathspace prepared");
+    }
+    Ok(Frr::spawn(paths, desired, std::future::pending()))
+}
+
+fn input(notice: Notice) -> Input {
+    match notice {
+        Notice::Environment(environment) => Input::Environment(environment),
+        Notice::OwnedChanged => Input::Touched,
+        Notice::Learned(delta) => Input::Learned(delta),
+    }
+}
+
+fn uplinks(config: &RouterConfig) -> BTreeMap<Slot, IfName> {
+    config
+        .uplinks
+        .iter()
+        .map(|uplink| (uplink.slot, uplink.interface.clone()))
+        .collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn reported(error: patronus_linux::Error) -> anyhow::Error {
+    anyhow::anyhow!(error.report())
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn until(deadline: Option<Timestamp>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline.since(clock::now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next<T>(receiver: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match receiver {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What signals ask for.
+enum Asked {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("catching signals");
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}

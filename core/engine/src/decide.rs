@@ -1,0 +1,316 @@
+//! Which path a class uses towards a site: quick to leave a bad one, slow to return, never towards
+//! one that is not better, never without a target.
+
+use std::time::Duration;
+
+use patronus_model::Timestamp;
+use patronus_model::event::{Candidate, Reason, Verdict};
+use patronus_model::ids::{PathId, UplinkName};
+use patronus_model::path::{PathCause, PathState};
+use patronus_model::policy::{Strategy, TrafficClass};
+
+use crate::health::PathHealth;
+use crate::topology::PathSpec;
+
+/// What is remembered of one class towards one site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Where its traffic goes.
+    pub path: Option<PathId>,
+    /// Why.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Timestamp,
+    /// When this site and class came to be.
+    pub created: Timestamp,
+    /// When it last moved without being forced to.
+    pub moved: Option<Timestamp>,
+    /// Its strategy was changed: the next decision need not wait.
+    pub reconsider: bool,
+}
+
+impl Choice {
+    /// Nothing chosen yet.
+    #[must_use]
+    pub const fn none(now: Timestamp) -> Self {
+        Self {
+            path: None,
+            reason: Reason::Initial,
+            since: now,
+            created: now,
+            moved: None,
+            reconsider: false,
+        }
+    }
+}
+
+/// One path with what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Contender<'a> {
+    /// The path.
+    pub id: PathId,
+    /// As configured.
+    pub spec: &'a PathSpec,
+    /// As observed.
+    pub health: &'a PathHealth,
+}
+
+/// Time within which paths come up after start, and nothing has to hold before it is preferred.
+#[derive(Clone, Copy, Debug)]
+pub struct Settling(pub Duration);
+
+/// A better path must be faster by this and by a tenth to be worth a move.
+const CLEARLY_FASTER: Duration = Duration::from_millis(2);
+
+/// A move to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Where to.
+    pub to: PathId,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Decides. `None` means that traffic stays where it is.
+#[must_use]
+pub fn decide(
+    now: Timestamp,
+    class: &TrafficClass,
+    choice: &Choice,
+    settling: Settling,
+    options: &[Contender<'_>],
+) -> Option<Move> {
+    let ranked = ranked(&class.strategy, options);
+    let best = ranked.first()?;
+    let current = choice
+        .path
+        .and_then(|path| ranked.iter().find(|o| o.id == path));
+    let Some(current) = current else {
+        let reason = if choice.path.is_some() {
+            Reason::PathGone
+        } else {
+            Reason::Initial
+        };
+        return Some(Move {
+            to: best.id,
+            reason,
+        });
+    };
+    let judge = Judge {
+        now,
+        class,
+        choice,
+        settling,
+        current: *current,
+    };
+    let better = ranked.iter().take_while(|option| option.id != current.id);
+    better
+        .filter_map(|option| Some((option, judge.reason(option)?)))
+        .find_map(|(option, reason)| {
+            judge.verdict(option, reason).is_none().then_some(Move {
+                to: option.id,
+                reason,
+            })
+        })
+}
+
+/// The candidates as ranked, with what became of each, for a given present choice.
+#[must_use]
+pub fn account(
+    now: Timestamp,
+    class: &TrafficClass,
+    choice: &Choice,
+    settling: Settling,
+    options: &[Contender<'_>],
+) -> Vec<Candidate> {
+    let ranked = ranked(&class.strategy, options);
+    let place = ranked.iter().position(|o| Some(o.id) == choice.path);
+    let current = place.and_then(|place| ranked.get(place)).copied();
+    let verdict = |index: usize, option: &Contender<'_>| match (current, place) {
+        (Some(current), Some(place)) if index < place => {
+            let judge = Judge {
+                now,
+                class,
+                choice,
+                settling,
+                current,
+            };
+            judge.refusal(option)
+        }
+        (_, Some(place)) if index == place => Verdict::Chosen,
+        _ => behind(option),
+    };
+    let candidate = |(index, option): (usize, &Contender<'_>)| Candidate {
+        path: option.id,
+        state: option.health.state,
+        cause: option.health.cause,
+        measured: option.health.measured,
+        verdict: verdict(index, option),
+    };
+    ranked.iter().enumerate().map(candidate).collect()
+}
+
+/// What is said of a path that ranks behind the chosen one.
+fn behind(option: &Contender<'_>) -> Verdict {
+    match option.health.state {
+        PathState::Down | PathState::Unknown => Verdict::NotViable,
+        PathState::Up | PathState::Degraded if option.health.suppressed => Verdict::Suppressed,
+        PathState::Up | PathState::Degraded => Verdict::RankedLower,
+    }
+}
+
+/// The questions that are asked about each path which ranks before the present one.
+struct Judge<'a> {
+    now: Timestamp,
+    class: &'a TrafficClass,
+    choice: &'a Choice,
+    settling: Settling,
+    current: Contender<'a>,
+}
+
+impl Judge<'_> {
+    /// Why traffic should move to this path, if anything speaks for it.
+    fn reason(&self, option: &Contender<'_>) -> Option<Reason> {
+        let (current, better) = (self.current.health, option.health);
+        let viable = matches!(better.state, PathState::Up | PathState::Degraded);
+        match current.state {
+            // A path that is known to be dead is left for anything that is not.
+            PathState::Down => {
+                (better.state != PathState::Down).then_some(Reason::PathDown(current.cause))
+            }
+            // A far end that was stopped on purpose moves nothing; a path that was adopted from
+            // the kernel is kept until something is known of it.
+            PathState::Unknown if current.cause == PathCause::AdminDown => None,
+            PathState::Unknown if self.choice.reason == Reason::Adopted => None,
+            PathState::Unknown => viable.then_some(Reason::Initial),
+            PathState::Degraded if better.state == PathState::Up => {
+                Some(Reason::PathDegraded(current.cause))
+            }
+            PathState::Degraded | PathState::Up => viable.then(|| self.preference(option)),
+        }
+    }
+
+    fn preference(&self, option: &Contender<'_>) -> Reason {
+        if self.choice.reconsider {
+            return Reason::Reconfigured;
+        }
+        if self.settling_in() {
+            return Reason::Initial;
+        }
+        let well_for = option.health.well_for(self.now);
+        match (
+            &self.class.strategy,
+            self.current.health.measured.rtt,
+            option.health.measured.rtt,
+        ) {
+            (Strategy::LeastLatency, Some(current), Some(better)) => {
+                Reason::Faster { current, better }
+            }
+            _ => Reason::Preferred { well_for },
+        }
+    }
+
+    fn settling_in(&self) -> bool {
+        // What was adopted had settled before we started.
+        self.choice.reason != Reason::Adopted
+            && self.now.since(self.choice.created) < self.settling.0
+    }
+
+    /// What forbids a move for this reason, if anything does.
+    fn verdict(&self, option: &Contender<'_>, reason: Reason) -> Option<Verdict> {
+        let failover = &self.class.failover;
+        let rest =
+            |least: Duration, have: Duration| least.checked_sub(have).filter(|d| !d.is_zero());
+        let cooldown = || {
+            let since = self.choice.moved.map(|at| self.now.since(at));
+            since.and_then(|since| rest(failover.cooldown, since))
+        };
+        let wait = match reason {
+            Reason::PathDown(_)
+            | Reason::PathGone
+            | Reason::Initial
+            | Reason::Adopted
+            | Reason::Reconfigured => None,
+            Reason::PathDegraded(_) => rest(
+                failover.threshold,
+                self.now.since(self.current.health.since),
+            )
+            .map(|remaining| Verdict::HoldingDown { remaining }),
+            Reason::Preferred { .. } | Reason::Faster { .. } => {
+                rest(failover.hold, option.health.well_for(self.now))
+                    .map(|remaining| Verdict::HoldingDown { remaining })
+            }
+        };
+        let not_clear = || {
+            let Reason::Faster { current, better } = reason else {
+                return None;
+            };
+            (!clearly_faster(current, better)).then_some(Verdict::NotClearlyBetter)
+        };
+        let forced = matches!(
+            reason,
+            Reason::PathDown(_) | Reason::Initial | Reason::Reconfigured
+        );
+        let cooling = || {
+            if forced {
+                None
+            } else {
+                cooldown().map(|remaining| Verdict::Cooldown { remaining })
+            }
+        };
+        wait.or_else(not_clear).or_else(cooling)
+    }
+
+    fn refusal(&self, option: &Contender<'_>) -> Verdict {
+        match self.reason(option) {
+            None => Verdict::NotViable,
+            Some(reason) => self.verdict(option, reason).unwrap_or(Verdict::RankedLower),
+        }
+    }
+}
+
+fn clearly_faster(current: Duration, better: Duration) -> bool {
+    current.saturating_sub(better) >= CLEARLY_FASTER.max(current / 10)
+}
+
+/// Best first.
+fn ranked<'a>(strategy: &Strategy, options: &[Contender<'a>]) -> Vec<Contender<'a>> {
+    let mut ranked = options.to_vec();
+    ranked.sort_by_cached_key(|option| (tier(option.health), wish(strategy, option), option.id));
+    ranked
+}
+
+/// How usable a path is, whatever the class wishes; lower is better.
+fn tier(health: &PathHealth) -> u8 {
+    match (health.state, health.suppressed) {
+        (PathState::Up, false) => 0,
+        (PathState::Degraded, false) => 1,
+        (PathState::Up, true) => 2,
+        (PathState::Degraded, true) => 3,
+        (PathState::Unknown, _) => 4,
+        (PathState::Down, _) => 5,
+    }
+}
+
+/// What the class wishes; lower is better.
+fn wish(strategy: &Strategy, option: &Contender<'_>) -> (u128, u32, usize) {
+    match strategy {
+        Strategy::Preference(order) => {
+            let place =
+                |name: &UplinkName| order.iter().position(|o| o == name).unwrap_or(order.len());
+            (
+                place(&option.spec.local) as u128,
+                option.spec.cost,
+                place(&option.spec.remote),
+            )
+        }
+        Strategy::LeastLatency => {
+            let rtt = option
+                .health
+                .measured
+                .rtt
+                .map_or(u128::MAX, |rtt| rtt.as_micros());
+            (rtt, option.spec.cost, 0)
+        }
+    }
+}

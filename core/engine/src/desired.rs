@@ -1,0 +1,494 @@
+//! What should be in the kernel: a pure function of configuration, surroundings, ownership of
+//! prefixes, and decisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use patronus_model::firewall::Firewall;
+use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
+use patronus_model::kernel::{
+    Environment, Family, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule, Selector,
+};
+use patronus_model::layout::{KernelLayout, NexthopId, TunnelId};
+use patronus_model::router::{Gateway, RemoteSite, RouterConfig, Uplink};
+use patronus_model::wireguard::{Peer, PublicKey, Tunnel};
+
+use crate::learned::Learned;
+use crate::ownership::Ownership;
+use crate::topology::{Topology, listen_offset, pairs};
+
+/// Bytes that WireGuard and UDP add to an inner packet: 32 and 8.
+const WIREGUARD_UDP: u32 = 40;
+/// Bytes of the outer IP header.
+const IPV4_HEADER: u32 = 20;
+/// Bytes of the outer IP header.
+const IPV6_HEADER: u32 = 40;
+/// What an uplink is taken to carry while its interface does not exist (RFC 894).
+const ETHERNET_MTU: u32 = 1500;
+/// The least that IPv6 needs of a link (RFC 8200 section 5).
+const IPV6_MINIMUM_MTU: u32 = 1280;
+/// Seconds between keepalives: what holds the UDP binding of every common NAT (wg(8)).
+const KEEPALIVE: u16 = 25;
+
+/// Where everything comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// What the router is told.
+    pub config: &'a RouterConfig,
+    /// Its tunnels and paths.
+    pub topology: &'a Topology,
+    /// What is around it.
+    pub environment: &'a Environment,
+    /// What BGP has learned.
+    pub learned: &'a Learned,
+    /// Whose each prefix is.
+    pub ownership: &'a Ownership,
+    /// Where each class goes at each site.
+    pub choices: &'a BTreeMap<(SiteNumber, ClassId), PathId>,
+    /// Where each peer was last heard. Peers roam, so the configured address is only where to
+    /// speak first.
+    pub endpoints: &'a BTreeMap<(IfName, PublicKey), SocketAddr>,
+}
+
+/// Everything that should be there.
+#[must_use]
+pub fn desired(sources: Sources<'_>) -> KernelState {
+    let mut state = KernelState {
+        overlay: Some(overlay(sources)),
+        tunnels: tunnels(sources),
+        peers: peers(sources),
+        nexthops: nexthops(sources),
+        rules: rules(sources),
+        firewall: Some(firewall(sources)),
+        sysctls: sysctls(sources),
+        routes: BTreeMap::new(),
+    };
+    uplink_routes(sources, &mut state.routes);
+    tunnel_routes(sources, &mut state.routes);
+    class_routes(sources, &mut state.routes);
+    guard_routes(sources, &mut state.routes);
+    state
+}
+
+fn overlay(Sources { config, .. }: Sources<'_>) -> OverlayInterface {
+    let v6 = config.overlay.ipv6;
+    let addresses = [
+        Some(IpNet::V4(config.overlay.ipv4)),
+        v6.map(IpNet::V6),
+        v6.map(link_local),
+    ];
+    OverlayInterface {
+        name: config.layout.overlay_interface(),
+        addresses: addresses.into_iter().flatten().collect(),
+        mtu: IPV6_MINIMUM_MTU,
+    }
+}
+
+/// bgpd refuses IPv6 sessions on an interface without a link-local address, and the kernel makes
+/// none on an interface of this kind. Nothing is ever sent to it.
+fn link_local(address: ipnet::Ipv6Net) -> IpNet {
+    let host = u64::try_from(u128::from(address.addr()) & u128::from(u64::MAX)).unwrap_or(1);
+    let link_local = (0xfe80_u128 << 112) | u128::from(host);
+    let net = ipnet::Ipv6Net::new(link_local.into(), 64).unwrap_or(address);
+    IpNet::V6(net)
+}
+
+fn uplink(config: &RouterConfig, slot: Slot) -> Option<&Uplink> {
+    config.uplinks.iter().find(|uplink| uplink.slot == slot)
+}
+
+fn tunnels(sources: Sources<'_>) -> BTreeMap<IfName, Tunnel> {
+    let Sources {
+        config, topology, ..
+    } = sources;
+    let tunnel = |id: &TunnelId| {
+        let uplink = uplink(config, id.local)?;
+        let tunnel = Tunnel {
+            public_key: uplink.public_key,
+            listen_port: uplink.listen_port.checked_add(listen_offset(id.hub, *id))?,
+            fwmark: config.layout.marks.of_uplink(uplink.slot),
+            mtu: mtu(sources, *id, uplink),
+        };
+        Some((config.layout.tunnel_interface(*id), tunnel))
+    };
+    topology.tunnels.iter().filter_map(tunnel).collect()
+}
+
+/// The outer packet must fit the uplink; a tunnel that may speak IPv6 to one of its peers leaves
+/// room for the longer header.
+fn mtu(sources: Sources<'_>, id: TunnelId, uplink: &Uplink) -> u32 {
+    let link = sources
+        .environment
+        .uplinks
+        .get(&id.local)
+        .map_or(ETHERNET_MTU, |state| state.mtu);
+    let may_be_v6 = |endpoint: Option<SocketAddr>| match endpoint {
+        Some(endpoint) => endpoint.is_ipv6(),
+        None => uplink.gateway6 != Gateway::None,
+    };
+    let peers = sources
+        .config
+        .remotes
+        .iter()
+        .filter(|site| site.hub == id.hub);
+    let v6 = peers
+        .flat_map(|site| &site.uplinks)
+        .filter(|remote| remote.slot == id.remote)
+        .any(|remote| may_be_v6(remote.endpoint));
+    let header = if v6 { IPV6_HEADER } else { IPV4_HEADER };
+    link.saturating_sub(header + WIREGUARD_UDP)
+        .max(IPV6_MINIMUM_MTU)
+}
+
+fn peers(sources: Sources<'_>) -> BTreeMap<(IfName, PublicKey), Peer> {
+    let Sources {
+        config,
+        ownership,
+        endpoints,
+        ..
+    } = sources;
+    let mut peers = BTreeMap::new();
+    for site in &config.remotes {
+        let allowed_ips = if site.hub.is_some() {
+            Family::ALL.map(Family::default_prefix).into()
+        } else {
+            ownership.allowed(config, site)
+        };
+        for (local, remote) in pairs(config, site) {
+            let id = TunnelId {
+                hub: site.hub,
+                local: local.slot,
+                remote: remote.slot,
+            };
+            let key = (config.layout.tunnel_interface(id), remote.public_key);
+            let configured = remote.tunnel_endpoint(config.hub, local.slot);
+            let peer = Peer {
+                endpoint: endpoints.get(&key).copied().or(configured),
+                allowed_ips: allowed_ips.clone(),
+                keepalive: remote.endpoint.map(|_| KEEPALIVE),
+            };
+            peers.insert(key, peer);
+        }
+    }
+    peers
+}
+
+fn nexthops(sources: Sources<'_>) -> BTreeMap<NexthopId, IfName> {
+    let nexthop = |((site, class), path): (&(SiteNumber, ClassId), &PathId)| {
+        let spec = sources.topology.paths.get(path)?;
+        Some((NexthopId::new(*site, *class), spec.interface.clone()))
+    };
+    sources.choices.iter().filter_map(nexthop).collect()
+}
+
+type Routes = BTreeMap<RouteKey, RouteTarget>;
+
+fn ordinary(table: u32, prefix: IpNet) -> RouteKey {
+    RouteKey {
+        table,
+        prefix,
+        metric: KernelLayout::METRIC,
+    }
+}
+
+fn guard(table: u32, prefix: IpNet) -> RouteKey {
+    RouteKey {
+        table,
+        prefix,
+        metric: KernelLayout::GUARD_METRIC,
+    }
+}
+
+/// Outer packets leave by their own uplink or not at all.
+fn uplink_routes(
+    Sources {
+        config,
+        environment,
+        ..
+    }: Sources<'_>,
+    routes: &mut Routes,
+) {
+    for uplink in &config.uplinks {
+        let table = config.layout.uplink_table(uplink.slot);
+        for family in Family::ALL {
+            routes.insert(
+                guard(table, family.default_prefix()),
+                RouteTarget::Unreachable,
+            );
+        }
+        let Some(state) = environment
+            .uplinks
+            .get(&uplink.slot)
+            .filter(|state| state.carrier)
+        else {
+            continue;
+        };
+        let device = |gateway, source| RouteTarget::Device {
+            interface: uplink.interface.clone(),
+            gateway,
+            source,
+        };
+        for address in &state.addresses {
+            routes.insert(
+                ordinary(table, address.trunc()),
+                device(None, Some(address.addr())),
+            );
+        }
+        for (family, configured, found) in [
+            (Family::V4, uplink.gateway4, state.gateway4),
+            (Family::V6, uplink.gateway6, state.gateway6),
+        ] {
+            if let Some(gateway) = effective(configured, found) {
+                let source = source_towards(&state.addresses, gateway);
+                let key = ordinary(table, family.default_prefix());
+                routes.insert(key, device(Some(gateway), source));
+            }
+        }
+    }
+}
+
+/// The gateway that is in force.
+#[must_use]
+pub fn effective(configured: Gateway, found: Option<IpAddr>) -> Option<IpAddr> {
+    match configured {
+        Gateway::None => None,
+        Gateway::Dynamic => found,
+        Gateway::Static(address) => Some(address),
+    }
+}
+
+/// Our address in the gateway's network; a link-local gateway is in none, so the kernel chooses.
+fn source_towards(addresses: &BTreeSet<IpNet>, gateway: IpAddr) -> Option<IpAddr> {
+    addresses
+        .iter()
+        .find(|net| net.contains(&gateway))
+        .map(IpNet::addr)
+}
+
+/// A socket bound to a tunnel reaches every peer by it.
+fn tunnel_routes(
+    Sources {
+        config, topology, ..
+    }: Sources<'_>,
+    routes: &mut Routes,
+) {
+    for id in &topology.tunnels {
+        for family in Family::ALL {
+            let target = RouteTarget::Device {
+                interface: config.layout.tunnel_interface(*id),
+                gateway: None,
+                source: None,
+            };
+            let table = config.layout.tunnel_table(*id);
+            routes.insert(ordinary(table, family.default_prefix()), target);
+        }
+    }
+}
+
+fn class_routes(sources: Sources<'_>, routes: &mut Routes) {
+    let Sources {
+        config,
+        ownership,
+        choices,
+        ..
+    } = sources;
+    let local = local_exceptions(sources);
+    for class in &config.classes {
+        let table = config.layout.class_table(class.id);
+        for prefix in &local {
+            routes.insert(ordinary(table, *prefix), RouteTarget::Throw);
+        }
+        for (prefix, site) in &ownership.owners {
+            if choices.contains_key(&(*site, class.id)) {
+                let id = NexthopId::new(*site, class.id);
+                let source = config.overlay.address(prefix.addr());
+                let key = ordinary(table, *prefix);
+                routes
+                    .entry(key)
+                    .or_insert(RouteTarget::Nexthop { id, source });
+            }
+        }
+    }
+}
+
+fn guard_routes(sources: Sources<'_>, routes: &mut Routes) {
+    let table = sources.config.layout.guard_table();
+    for prefix in guarded(sources) {
+        routes.insert(guard(table, prefix), RouteTarget::Unreachable);
+    }
+    for prefix in local_exceptions(sources) {
+        routes.insert(ordinary(table, prefix), RouteTarget::Throw);
+    }
+}
+
+/// What must never leave by an uplink in the clear. A default route is not among it: what it
+/// carries is not for the overlay.
+fn guarded(
+    Sources {
+        config,
+        learned,
+        ownership,
+        ..
+    }: Sources<'_>,
+) -> BTreeSet<IpNet> {
+    let owned = ownership
+        .owners
+        .keys()
+        .copied()
+        .filter(|prefix| prefix.prefix_len() > 0);
+    let overlay = config
+        .overlay
+        .networks()
+        .chain(config.overlay.prefixes.iter().copied());
+    overlay.chain(owned).chain(learned.seen()).collect()
+}
+
+/// Networks that the main table serves, where a wider prefix of the overlay would hide them.
+fn local_exceptions(sources: Sources<'_>) -> BTreeSet<IpNet> {
+    let Sources {
+        config,
+        environment,
+        ownership,
+        ..
+    } = sources;
+    let guarded = guarded(sources);
+    let mut lengths: BTreeMap<Family, BTreeSet<u8>> = BTreeMap::new();
+    for prefix in guarded.iter().chain(ownership.owners.keys()) {
+        lengths
+            .entry(Family::of(prefix))
+            .or_default()
+            .insert(prefix.prefix_len());
+    }
+    let covered = |prefix: &IpNet| {
+        let lengths = lengths.get(&Family::of(prefix)).into_iter().flatten();
+        lengths
+            .take_while(|length| **length <= prefix.prefix_len())
+            .any(|length| {
+                IpNet::new(prefix.addr(), *length)
+                    .map(|wide| wide.trunc())
+                    .is_ok_and(|wide| {
+                        guarded.contains(&wide) || ownership.owners.contains_key(&wide)
+                    })
+            })
+    };
+    let lans = config.lans.iter().flat_map(|lan| lan.prefixes.iter());
+    lans.chain(&environment.foreign)
+        .map(IpNet::trunc)
+        .filter(|prefix| prefix.prefix_len() > 0 && covered(prefix))
+        .collect()
+}
+
+fn rules(
+    Sources {
+        config, topology, ..
+    }: Sources<'_>,
+) -> BTreeSet<Rule> {
+    let layout = &config.layout;
+    let mut rules = BTreeSet::new();
+    for family in Family::ALL {
+        let mut add = |priority, selector, table| {
+            rules.insert(Rule {
+                priority,
+                family,
+                selector,
+                table,
+            });
+        };
+        for uplink in &config.uplinks {
+            let (value, mask) = (layout.marks.of_uplink(uplink.slot), layout.marks.uplink);
+            let selector = Selector::Mark { value, mask };
+            add(
+                layout.uplink_rule(uplink.slot),
+                selector,
+                layout.uplink_table(uplink.slot),
+            );
+        }
+        for tunnel in &topology.tunnels {
+            let selector = Selector::OutInterface(layout.tunnel_interface(*tunnel));
+            add(layout.tunnel_rule(), selector, layout.tunnel_table(*tunnel));
+        }
+        for class in &config.classes {
+            let (value, mask) = (layout.marks.of_class(class.id), layout.marks.class);
+            let selector = Selector::Mark { value, mask };
+            add(
+                layout.class_rule(class.id),
+                selector,
+                layout.class_table(class.id),
+            );
+        }
+        let default = layout.class_table(config.default_class);
+        add(layout.default_class_rule(), Selector::All, default);
+        add(layout.guard_rule(), Selector::All, layout.guard_table());
+    }
+    rules
+}
+
+fn firewall(sources: Sources<'_>) -> Firewall {
+    let Sources { config, .. } = sources;
+    // Only what the configuration names: routes come and go without this table being rewritten,
+    // and the guard's routes cover what is learned.
+    let declared = config
+        .remotes
+        .iter()
+        .flat_map(RemoteSite::prefixes_and_addresses);
+    let overlay = config
+        .overlay
+        .networks()
+        .chain(config.overlay.prefixes.iter().copied());
+    Firewall {
+        uplinks: config
+            .uplinks
+            .iter()
+            .map(|uplink| uplink.interface.clone())
+            .collect(),
+        tunnels: config.layout.tunnel_pattern(),
+        policies: config.policies.clone(),
+        default_class: config.default_class,
+        dscp: config
+            .classes
+            .iter()
+            .map(|class| (class.id, class.dscp))
+            .collect(),
+        guarded: overlay
+            .chain(declared)
+            .filter(|prefix| prefix.prefix_len() > 0)
+            .collect(),
+        marks: config.layout.marks,
+    }
+}
+
+fn sysctls(
+    Sources {
+        config,
+        topology,
+        environment,
+        ..
+    }: Sources<'_>,
+) -> BTreeMap<String, String> {
+    let mut sysctls = BTreeMap::new();
+    let mut set = |path: String, value: &str| {
+        sysctls.insert(path, value.to_owned());
+    };
+    set("net/ipv4/ip_forward".into(), "1");
+    set("net/ipv6/conf/all/forwarding".into(), "1");
+    // With the compatible mode on, moving a nexthop costs time in proportion to its routes.
+    set("net/ipv4/nexthop_compat_mode".into(), "0");
+    for tunnel in &topology.tunnels {
+        // Paths are asymmetric by design; WireGuard's allowed addresses guard the sources.
+        let name = config.layout.tunnel_interface(*tunnel);
+        set(format!("net/ipv4/conf/{name}/rp_filter"), "0");
+    }
+    for uplink in config
+        .uplinks
+        .iter()
+        .filter(|u| environment.uplinks.contains_key(&u.slot))
+    {
+        set(format!("net/ipv4/conf/{}/rp_filter", uplink.interface), "2");
+        if uplink.gateway6 == Gateway::Dynamic {
+            // A host that forwards ignores router advertisements otherwise.
+            set(format!("net/ipv6/conf/{}/accept_ra", uplink.interface), "2");
+        }
+    }
+    sysctls
+}

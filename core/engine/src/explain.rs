@@ -1,0 +1,106 @@
+//! Why a flow goes where it goes, by the same rules by which the kernel sends it there.
+
+use ipnet::IpNet;
+use patronus_model::Timestamp;
+use patronus_model::ids::SiteNumber;
+use patronus_model::policy::{Action, Flow, TrafficClass};
+use patronus_model::router::RouterConfig;
+use patronus_model::view::{Explanation, Outcome};
+
+use crate::engine::Engine;
+
+impl Engine {
+    /// Explains a flow that enters from a LAN; `None` before there is a configuration.
+    #[must_use]
+    pub fn explain(&self, now: Timestamp, flow: Flow) -> Option<Explanation> {
+        let config = self.config.as_ref()?;
+        let mut policies = Vec::new();
+        let mut class = config.default_class;
+        for policy in &config.policies {
+            let mismatch = policy.matches.check(&flow).err();
+            policies.push((policy.name.clone(), mismatch));
+            match (mismatch, policy.action) {
+                (None, Action::Drop) => {
+                    return Some(Explanation {
+                        flow,
+                        policies,
+                        outcome: Outcome::Dropped,
+                    });
+                }
+                (None, Action::Route(id)) => {
+                    class = id;
+                    break;
+                }
+                (Some(_), Action::Route(_) | Action::Drop) => {}
+            }
+        }
+        let class = config.classes.iter().find(|c| c.id == class)?;
+        let outcome = self.outcome(now, config, class, &flow)?;
+        Some(Explanation {
+            flow,
+            policies,
+            outcome,
+        })
+    }
+
+    fn outcome(
+        &self,
+        now: Timestamp,
+        config: &RouterConfig,
+        class: &TrafficClass,
+        flow: &Flow,
+    ) -> Option<Outcome> {
+        let name = class.name.clone();
+        if self.served_locally(config, flow) {
+            return Some(Outcome::NotOverlay { class: name });
+        }
+        let Some((route, site)) = self.route(flow) else {
+            let guarded = config
+                .overlay
+                .networks()
+                .chain(config.overlay.prefixes.iter().copied());
+            let guarded = guarded
+                .chain(self.learned.seen())
+                .any(|p| p.contains(&flow.destination));
+            return Some(match guarded {
+                true => Outcome::Unreachable { class: name },
+                false => Outcome::NotOverlay { class: name },
+            });
+        };
+        let choice = self.choice_view(now, config, site, class)?;
+        let site = config.remotes.iter().find(|s| s.number == site)?.id.clone();
+        Some(Outcome::Routed {
+            class: name,
+            route,
+            site,
+            choice,
+        })
+    }
+
+    /// The longest prefix of the overlay that the destination lies in.
+    fn route(&self, flow: &Flow) -> Option<(IpNet, SiteNumber)> {
+        let matching = self
+            .ownership
+            .owners
+            .iter()
+            .filter(|(prefix, _)| prefix.contains(&flow.destination));
+        matching
+            .max_by_key(|(prefix, _)| prefix.prefix_len())
+            .map(|(prefix, site)| (*prefix, *site))
+    }
+
+    /// Whether a network of the main table is a closer match than anything of the overlay.
+    fn served_locally(&self, config: &RouterConfig, flow: &Flow) -> bool {
+        let lans = config.lans.iter().flat_map(|lan| lan.prefixes.iter());
+        let foreign = self
+            .environment
+            .iter()
+            .flat_map(|environment| environment.foreign.iter());
+        let local = lans
+            .chain(foreign)
+            .filter(|prefix| prefix.contains(&flow.destination));
+        let local = local.map(IpNet::prefix_len).max();
+        let overlay = self.route(flow).map(|(prefix, _)| prefix.prefix_len());
+        local.is_some() && local >= overlay
+    }
+}

@@ -1,0 +1,228 @@
+//! What is known of each path, and the state that follows from it.
+
+use std::time::Duration;
+
+use patronus_model::Timestamp;
+use patronus_model::path::{Liveness, Measurement, PathCause, PathState};
+use patronus_model::router::HealthParams;
+
+use crate::dampening::Penalty;
+
+/// What is known of one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathHealth {
+    /// When we began to watch it.
+    pub started: Timestamp,
+    /// What BFD said last; `None` until it has spoken.
+    pub liveness: Option<Liveness>,
+    /// Whether our uplink can carry packets.
+    pub uplink_usable: bool,
+    /// What was measured last.
+    pub measured: Measurement,
+    /// Its state.
+    pub state: PathState,
+    /// Why.
+    pub cause: PathCause,
+    /// Since when it has been in this state.
+    pub since: Timestamp,
+    /// Whether it flaps so often that nobody should move to it.
+    pub suppressed: bool,
+    penalty: Penalty,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// What it was.
+    pub from: PathState,
+    /// What it is.
+    pub to: PathState,
+    /// Why.
+    pub cause: PathCause,
+}
+
+impl PathHealth {
+    /// A path of which nothing is known yet.
+    #[must_use]
+    pub const fn new(now: Timestamp, uplink_usable: bool) -> Self {
+        Self {
+            started: now,
+            liveness: None,
+            uplink_usable,
+            measured: Measurement {
+                rtt: None,
+                loss_permille: None,
+            },
+            state: PathState::Unknown,
+            cause: PathCause::Starting,
+            since: now,
+            suppressed: false,
+            penalty: Penalty::none(now),
+        }
+    }
+
+    /// How long it has been up without interruption; zero when it is not.
+    #[must_use]
+    pub fn well_for(&self, now: Timestamp) -> Duration {
+        if self.state == PathState::Up {
+            now.since(self.since)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Draws the conclusion from what is known. Returns the change of state, if there is one.
+    pub fn evaluate(&mut self, now: Timestamp, params: &HealthParams) -> Option<Transition> {
+        let (to, cause) = self.judge(now, params);
+        let from = self.state;
+        self.cause = cause;
+        if from == to {
+            return None;
+        }
+        self.state = to;
+        self.since = now;
+        if to == PathState::Down && matches!(from, PathState::Up | PathState::Degraded) {
+            self.penalty.add(now, &params.dampening);
+        }
+        if to == PathState::Down {
+            // What was measured on a path that is gone says nothing about it when it returns.
+            self.measured = Measurement::default();
+        }
+        Some(Transition { from, to, cause })
+    }
+
+    /// Lets dampening follow the clock. Returns the new value when it changed.
+    pub fn dampen(&mut self, now: Timestamp, params: &HealthParams) -> Option<bool> {
+        let suppressed = self.penalty.suppressed(now, &params.dampening);
+        (std::mem::replace(&mut self.suppressed, suppressed) != suppressed).then_some(suppressed)
+    }
+
+    fn judge(&self, now: Timestamp, params: &HealthParams) -> (PathState, PathCause) {
+        if !self.uplink_usable {
+            return (PathState::Down, PathCause::UplinkDown);
+        }
+        match self.liveness {
+            None if now.since(self.started) < params.start_grace => {
+                (PathState::Unknown, PathCause::Starting)
+            }
+            None => (PathState::Down, PathCause::NeverUp),
+            Some(Liveness::AdminDown) => (PathState::Unknown, PathCause::AdminDown),
+            Some(Liveness::Silent) => (PathState::Down, PathCause::Silent),
+            Some(Liveness::NotHeard) => (PathState::Down, PathCause::NotHeard),
+            Some(Liveness::Up) => self.quality(params),
+        }
+    }
+
+    fn quality(&self, params: &HealthParams) -> (PathState, PathCause) {
+        // A path that is degraded already must be better than the limit by a tenth to be well
+        // again, so that a value which hovers about the limit does not make it flap.
+        let degraded = self.state == PathState::Degraded;
+        let over = |measured: u64, limit: u64| {
+            if degraded {
+                measured * 10 > limit * 9
+            } else {
+                measured > limit
+            }
+        };
+        let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX / 10);
+        if let (Some(measured), Some(limit)) = (self.measured.rtt, params.degraded_latency)
+            && over(micros(measured), micros(limit))
+        {
+            return (PathState::Degraded, PathCause::Latency { measured, limit });
+        }
+        if let (Some(measured), Some(limit)) =
+            (self.measured.loss_permille, params.degraded_loss_permille)
+            && over(measured.into(), limit.into())
+        {
+            return (PathState::Degraded, PathCause::Loss { measured, limit });
+        }
+        (PathState::Up, PathCause::Alive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Feeds one fact to a path that was up and says what came of it.
+    fn after(change: impl FnOnce(&mut PathHealth)) -> (PathState, PathCause) {
+        let params = HealthParams::default();
+        let mut health = PathHealth::new(at(0), true);
+        health.liveness = Some(Liveness::Up);
+        health.evaluate(at(10), &params);
+        assert_eq!(health.state, PathState::Up);
+        change(&mut health);
+        health.evaluate(at(20), &params);
+        (health.state, health.cause)
+    }
+
+    #[test]
+    fn each_cause_gives_its_state() {
+        let limit = Duration::from_millis(300);
+        let measured = Duration::from_millis(301);
+        let cases: [(fn(&mut PathHealth), _); 6] = [
+            (
+                |h| h.uplink_usable = false,
+                (PathState::Down, PathCause::UplinkDown),
+            ),
+            (
+                |h| h.liveness = Some(Liveness::Silent),
+                (PathState::Down, PathCause::Silent),
+            ),
+            (
+                |h| h.liveness = Some(Liveness::NotHeard),
+                (PathState::Down, PathCause::NotHeard),
+            ),
+            (
+                |h| h.liveness = Some(Liveness::AdminDown),
+                (PathState::Unknown, PathCause::AdminDown),
+            ),
+            (
+                |h| h.measured.rtt = Some(Duration::from_millis(301)),
+                (PathState::Degraded, PathCause::Latency { measured, limit }),
+            ),
+            (
+                |h| h.measured.loss_permille = Some(51),
+                (
+                    PathState::Degraded,
+                    PathCause::Loss {
+                        measured: 51,
+                        limit: 50,
+                    },
+                ),
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(after(change), expected);
+        }
+    }
+
+    #[test]
+    fn a_value_that_hovers_about_the_limit_does_not_flap() {
+        let params = HealthParams::default();
+        let mut health = PathHealth::new(at(0), true);
+        health.liveness = Some(Liveness::Up);
+        let mut changes = 0;
+        for n in 0..100u16 {
+            health.measured.loss_permille = Some(48 + n % 5);
+            changes += usize::from(health.evaluate(at(u64::from(n)), &params).is_some());
+        }
+        assert_eq!((health.state, changes), (PathState::Degraded, 2));
+    }
+
+    #[test]
+    fn a_path_that_never_comes_up_is_down_after_the_grace() {
+        let params = HealthParams::default();
+        let mut health = PathHealth::new(at(0), true);
+        assert_eq!(health.evaluate(at(4_999), &params), None);
+        let transition = health.evaluate(at(5_000), &params).unwrap();
+        assert_eq!(
+            (transition.to, transition.cause),
+            (PathState::Down, PathCause::NeverUp)
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! Which prefix belongs to which site: what was configured and what BGP has learned.
+//!
+//! Routes outlive the routing daemons that brought them: while a daemon is away, and for a while
+//! after it is back, a route that vanishes is only marked stale (as in RFC 4724, but without
+//! needing the daemon's help).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use patronus_model::Timestamp;
+use patronus_model::ids::SiteNumber;
+use patronus_model::kernel::LearnedDelta;
+use patronus_model::router::RouterConfig;
+
+/// How long a withdrawn route still counts: the kernel says that a route is gone a moment before
+/// we hear that the daemon which held it has died.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// How long daemons may take after their return until all routes are there again. BGP sessions in
+/// the overlay come back within some 4 s; twice the default hold time is on the safe side.
+const CONVERGENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    site: SiteNumber,
+    /// When it goes, if it does not come back.
+    expires: Option<Timestamp>,
+}
+
+/// The learned routes.
+#[derive(Clone, Debug, Default)]
+pub struct Learned {
+    sites: BTreeMap<IpAddr, SiteNumber>,
+    routes: BTreeMap<IpNet, Entry>,
+    /// Prefixes that have been seen since the configuration came into force: they are guarded even
+    /// when nobody announces them any more.
+    seen: BTreeSet<IpNet>,
+    daemons_down: BTreeSet<String>,
+    stale_until: Option<Timestamp>,
+    next_expiry: Option<Timestamp>,
+}
+
+impl Learned {
+    /// Takes over which overlay address is whose.
+    pub fn configure(&mut self, config: &RouterConfig) {
+        let pairs = config
+            .remotes
+            .iter()
+            .flat_map(|s| s.addresses().map(|a| (a, s.number)));
+        self.sites = pairs.collect();
+        let known: BTreeSet<SiteNumber> = self.sites.values().copied().collect();
+        self.routes.retain(|_, entry| known.contains(&entry.site));
+        self.seen.clear();
+        self.seen.extend(self.routes.keys());
+    }
+
+    /// Takes in what routing says. Returns whether anything changed at once.
+    pub fn update(&mut self, now: Timestamp, delta: &LearnedDelta) -> bool {
+        let mut changed = false;
+        if delta.full {
+            let gone: Vec<IpNet> = self
+                .routes
+                .keys()
+                .filter(|p| !delta.set.contains_key(*p))
+                .copied()
+                .collect();
+            gone.into_iter()
+                .for_each(|prefix| self.withdraw(now, prefix));
+        }
+        delta
+            .removed
+            .iter()
+            .for_each(|prefix| self.withdraw(now, *prefix));
+        for (prefix, next_hop) in &delta.set {
+            let Some(site) = self.sites.get(next_hop).copied() else {
+                self.withdraw(now, *prefix);
+                continue;
+            };
+            self.seen.insert(*prefix);
+            let old = self.routes.insert(
+                *prefix,
+                Entry {
+                    site,
+                    expires: None,
+                },
+            );
+            changed |= old.is_none_or(|old| old.site != site);
+        }
+        changed
+    }
+
+    /// Takes over a route that stood in the kernel when we started, until routing confirms it.
+    /// Returns whether it was news.
+    pub fn adopt(&mut self, now: Timestamp, prefix: IpNet, site: SiteNumber) -> bool {
+        if self.routes.contains_key(&prefix) || !self.sites.values().any(|known| *known == site) {
+            return false;
+        }
+        self.seen.insert(prefix);
+        let expires = self.expiry(now + CONVERGENCE);
+        self.routes.insert(
+            prefix,
+            Entry {
+                site,
+                expires: Some(expires),
+            },
+        );
+        true
+    }
+
+    /// Takes note that a routing daemon went or came.
+    pub fn daemon(&mut self, now: Timestamp, name: &str, up: bool, keep: Duration) {
+        if up {
+            self.daemons_down.remove(name);
+            if self.daemons_down.is_empty() && self.stale_until.is_some() {
+                self.stale_until = Some(now + CONVERGENCE);
+                self.postpone(now + CONVERGENCE);
+            }
+        } else {
+            self.daemons_down.insert(name.to_owned());
+            self.stale_until = Some(now + keep);
+            self.postpone(now + keep);
+        }
+    }
+
+    /// Lets time pass. Returns whether a route went.
+    pub fn expire(&mut self, now: Timestamp) -> bool {
+        if self.stale_until.is_some_and(|until| until <= now) {
+            self.stale_until = None;
+        }
+        if self.next_expiry.is_none_or(|at| now < at) {
+            return false;
+        }
+        let before = self.routes.len();
+        self.routes
+            .retain(|_, entry| entry.expires.is_none_or(|at| now < at));
+        self.next_expiry = self.routes.values().filter_map(|entry| entry.expires).min();
+        self.routes.len() != before
+    }
+
+    /// When [`Self::expire`] has something to do.
+    #[must_use]
+    pub const fn next_expiry(&self) -> Option<Timestamp> {
+        self.next_expiry
+    }
+
+    /// The routes and whose they are.
+    pub fn routes(&self) -> impl Iterator<Item = (IpNet, SiteNumber)> + '_ {
+        self.routes
+            .iter()
+            .map(|(prefix, entry)| (*prefix, entry.site))
+    }
+
+    /// Every prefix that has been seen, default routes excepted.
+    pub fn seen(&self) -> impl Iterator<Item = IpNet> + '_ {
+        self.seen
+            .iter()
+            .copied()
+            .filter(|prefix| prefix.prefix_len() > 0)
+    }
+
+    /// Whether a route is kept although nobody vouches for it at present.
+    #[must_use]
+    pub fn is_stale(&self, prefix: &IpNet) -> bool {
+        self.routes
+            .get(prefix)
+            .is_some_and(|entry| entry.expires.is_some())
+    }
+
+    fn withdraw(&mut self, now: Timestamp, prefix: IpNet) {
+        let until = self.stale_until.unwrap_or(now + LINGER).max(now + LINGER);
+        let Some(entry) = self.routes.get(&prefix) else {
+            return;
+        };
+        if entry.expires.is_none() {
+            let site = entry.site;
+            let expires = self.expiry(until);
+            self.routes.insert(
+                prefix,
+                Entry {
+                    site,
+                    expires: Some(expires),
+                },
+            );
+        }
+    }
+
+    /// Routes that were about to go when the daemon's death was heard of stay longer.
+    fn postpone(&mut self, until: Timestamp) {
+        for entry in self.routes.values_mut() {
+            entry.expires = entry.expires.map(|_| until);
+        }
+        self.next_expiry = self.routes.values().filter_map(|entry| entry.expires).min();
+    }
+
+    fn expiry(&mut self, at: Timestamp) -> Timestamp {
+        self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(120);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn net() -> IpNet {
+        "10.2.0.0/16".parse().unwrap()
+    }
+
+    fn set() -> LearnedDelta {
+        LearnedDelta {
+            set: [(net(), IpAddr::from([10, 255, 0, 2]))].into(),
+            ..Default::default()
+        }
+    }
+
+    fn removed() -> LearnedDelta {
+        LearnedDelta {
+            removed: [net()].into(),
+            ..Default::default()
+        }
+    }
+
+    fn learned() -> Learned {
+        let site = SiteNumber::new(2).unwrap();
+        let mut learned = Learned {
+            sites: [(IpAddr::from([10, 255, 0, 2]), site)].into(),
+            ..Default::default()
+        };
+        assert!(learned.update(at(0), &set()));
+        learned
+    }
+
+    fn present(learned: &mut Learned, millis: u64) -> bool {
+        learned.expire(at(millis));
+        learned.routes().next().is_some()
+    }
+
+    #[test]
+    fn a_withdrawn_route_goes_after_a_moment_but_stays_guarded() {
+        let mut learned = learned();
+        learned.update(at(1000), &removed());
+        assert!(present(&mut learned, 1099));
+        assert!(!present(&mut learned, 1100));
+        assert_eq!(learned.seen().collect::<Vec<_>>(), [net()]);
+    }
+
+    #[test]
+    fn a_route_withdrawn_just_before_its_daemon_is_found_dead_stays() {
+        let mut learned = learned();
+        learned.update(at(1000), &removed());
+        learned.daemon(at(1050), "bgpd", false, KEEP);
+        assert!(present(&mut learned, 60_000));
+        assert!(learned.is_stale(&net()));
+    }
+
+    #[test]
+    fn a_route_that_comes_back_with_its_daemon_is_as_before() {
+        let mut learned = learned();
+        learned.daemon(at(1000), "bgpd", false, KEEP);
+        learned.update(at(1001), &removed());
+        learned.daemon(at(4000), "bgpd", true, KEEP);
+        assert!(
+            !learned.update(at(5000), &set()),
+            "nothing changed for forwarding"
+        );
+        assert!(present(&mut learned, 1_000_000));
+        assert!(!learned.is_stale(&net()));
+    }
+
+    #[test]
+    fn a_route_that_does_not_come_back_goes_when_routing_has_converged() {
+        let mut learned = learned();
+        learned.daemon(at(1000), "bgpd", false, KEEP);
+        learned.update(at(1001), &removed());
+        learned.daemon(at(4000), "bgpd", true, KEEP);
+        assert!(present(&mut learned, 23_999));
+        assert!(!present(&mut learned, 24_000));
+    }
+
+    #[test]
+    fn a_daemon_that_stays_away_takes_its_routes_with_it_in_the_end() {
+        let mut learned = learned();
+        learned.daemon(at(1000), "bgpd", false, KEEP);
+        learned.update(at(1001), &removed());
+        assert!(present(&mut learned, 120_000));
+        assert!(!present(&mut learned, 121_000));
+    }
+
+    #[test]
+    fn next_hops_outside_the_overlay_are_ignored() {
+        let mut learned = learned();
+        let delta = LearnedDelta {
+            set: [(
+                "10.9.0.0/16".parse().unwrap(),
+                IpAddr::from([10, 255, 0, 9]),
+            )]
+            .into(),
+            ..Default::default()
+        };
+        assert!(!learned.update(at(1), &delta));
+        assert_eq!(learned.routes().count(), 1);
+    }
+}

@@ -1,0 +1,18 @@
+//! The pure core of a router: path health, decisions, planning, and BFD. No I/O, clock, randomness,
+//! async or logging; the time of each input is passed in.
+
+pub mod bfd;
+pub mod dampening;
+pub mod decide;
+pub mod desired;
+pub mod diff;
+pub mod engine;
+mod explain;
+pub mod health;
+pub mod learned;
+pub mod ownership;
+pub mod routing;
+pub mod topology;
+mod view;
+
+pub use engine::{Effect, Engine, Input, Watch};

@@ -1,0 +1,233 @@
+//! What the engine shows of itself.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use patronus_model::Timestamp;
+use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber};
+use patronus_model::kernel::UplinkState;
+use patronus_model::policy::{Match, Strategy, TrafficClass};
+use patronus_model::router::{RemoteSite, RouterConfig, Uplink};
+use patronus_model::view::{
+    ChoiceView, ClassView, PathView, PolicyView, RouteOrigin, RouteView, RouterView, SiteView,
+    UplinkView,
+};
+use patronus_model::wireguard::PublicKey;
+
+use crate::decide::{Settling, account};
+use crate::desired::effective;
+use crate::engine::{Engine, uplink_usable};
+
+impl Engine {
+    /// A picture of the whole router; `None` before it has a configuration. `started` is when the
+    /// daemon started.
+    #[must_use]
+    pub fn view(&self, now: Timestamp, started: Timestamp) -> Option<RouterView> {
+        let config = self.config.as_ref()?;
+        Some(RouterView {
+            site: config.site.id.clone(),
+            name: config.site.name.clone(),
+            uptime: now.since(started),
+            configured: now.since(self.configured),
+            settled: self.settled(),
+            uplinks: config
+                .uplinks
+                .iter()
+                .map(|uplink| self.uplink_view(config, uplink))
+                .collect(),
+            sites: config
+                .remotes
+                .iter()
+                .map(|site| self.site_view(now, config, site))
+                .collect(),
+            paths: self.path_views(now, config),
+            classes: config
+                .classes
+                .iter()
+                .map(|class| class_view(config, class))
+                .collect(),
+            policies: policy_views(config),
+            routes: self.route_views(config),
+        })
+    }
+
+    fn uplink_view(&self, config: &RouterConfig, uplink: &Uplink) -> UplinkView {
+        let environment = self.environment.as_ref();
+        let nothing = UplinkState::default();
+        let state = environment
+            .and_then(|e| e.uplinks.get(&uplink.slot))
+            .unwrap_or(&nothing);
+        let gateways = [
+            effective(uplink.gateway4, state.gateway4),
+            effective(uplink.gateway6, state.gateway6),
+        ];
+        UplinkView {
+            name: uplink.name.clone(),
+            slot: uplink.slot,
+            interface: uplink.interface.clone(),
+            usable: environment.is_some_and(|e| uplink_usable(config, e, uplink.slot)),
+            addresses: state.addresses.iter().copied().collect(),
+            gateways: gateways.into_iter().flatten().collect(),
+            bandwidth: (uplink.bandwidth_up, uplink.bandwidth_down),
+            metered: uplink.metered,
+        }
+    }
+
+    fn site_view(&self, now: Timestamp, config: &RouterConfig, site: &RemoteSite) -> SiteView {
+        let choice = |class: &TrafficClass| self.choice_view(now, config, site.number, class);
+        SiteView {
+            id: site.id.clone(),
+            name: site.name.clone(),
+            number: site.number,
+            hub: site.hub.is_some(),
+            addresses: site.addresses().collect(),
+            choices: config.classes.iter().filter_map(choice).collect(),
+        }
+    }
+
+    /// Where a class goes at a site, and how all paths look to it now.
+    pub(crate) fn choice_view(
+        &self,
+        now: Timestamp,
+        config: &RouterConfig,
+        site: SiteNumber,
+        class: &TrafficClass,
+    ) -> Option<ChoiceView> {
+        let choice = self.choices.get(&(site, class.id))?;
+        let settling = Settling(config.health.start_grace);
+        Some(ChoiceView {
+            class: class.id,
+            path: choice.path,
+            reason: choice.reason,
+            since: now.since(choice.since),
+            candidates: account(now, class, choice, settling, &self.contenders(site)),
+        })
+    }
+
+    fn path_views(&self, now: Timestamp, config: &RouterConfig) -> Vec<PathView> {
+        let mut riders: BTreeMap<PathId, Vec<ClassId>> = BTreeMap::new();
+        for ((_, class), choice) in &self.choices {
+            if let Some(path) = choice.path {
+                riders.entry(path).or_default().push(*class);
+            }
+        }
+        let sites: BTreeMap<SiteNumber, &RemoteSite> = config
+            .remotes
+            .iter()
+            .map(|site| (site.number, site))
+            .collect();
+        let view = |(id, spec): (&PathId, &crate::topology::PathSpec)| {
+            let health = self.health.get(id)?;
+            Some(PathView {
+                id: *id,
+                site: sites.get(&id.site)?.id.clone(),
+                local: spec.local.clone(),
+                remote: spec.remote.clone(),
+                interface: spec.interface.clone(),
+                endpoint: self.endpoint(&spec.interface, spec.peer),
+                state: health.state,
+                cause: health.cause,
+                since: now.since(health.since),
+                suppressed: health.suppressed,
+                measured: health.measured,
+                classes: riders.remove(id).unwrap_or_default(),
+            })
+        };
+        self.topology.paths.iter().filter_map(view).collect()
+    }
+
+    fn endpoint(&self, interface: &IfName, peer: PublicKey) -> Option<std::net::SocketAddr> {
+        self.observed
+            .as_ref()?
+            .peers
+            .get(&(interface.clone(), peer))?
+            .endpoint
+    }
+
+    fn route_views(&self, config: &RouterConfig) -> Vec<RouteView> {
+        let learned: BTreeMap<IpNet, SiteNumber> = self.learned.routes().collect();
+        let origin = |prefix: &IpNet| match learned.contains_key(prefix) {
+            true if self.learned.is_stale(prefix) => RouteOrigin::Stale,
+            true => RouteOrigin::Bgp,
+            false => RouteOrigin::Configured,
+        };
+        let sites: BTreeMap<SiteNumber, &RemoteSite> = config
+            .remotes
+            .iter()
+            .map(|site| (site.number, site))
+            .collect();
+        let view = |(prefix, site): (&IpNet, &SiteNumber)| {
+            let site = sites.get(site)?.id.clone();
+            Some(RouteView {
+                prefix: *prefix,
+                site,
+                origin: origin(prefix),
+            })
+        };
+        self.ownership.owners.iter().filter_map(view).collect()
+    }
+}
+
+fn class_view(config: &RouterConfig, class: &TrafficClass) -> ClassView {
+    let strategy = match &class.strategy {
+        Strategy::LeastLatency => "lowest latency".to_owned(),
+        Strategy::Preference(order) => {
+            let names: Vec<&str> = order.iter().map(|name| name.as_str()).collect();
+            if names.is_empty() {
+                "lowest cost".to_owned()
+            } else {
+                names.join(" > ")
+            }
+        }
+    };
+    let default = class.id == config.default_class;
+    ClassView {
+        id: class.id,
+        name: class.name.clone(),
+        strategy,
+        default,
+    }
+}
+
+fn policy_views(config: &RouterConfig) -> Vec<PolicyView> {
+    let view = |policy: &patronus_model::policy::Policy| PolicyView {
+        name: policy.name.clone(),
+        priority: policy.priority,
+        matches: describe(&policy.matches),
+        action: policy.action,
+    };
+    config.policies.iter().map(view).collect()
+}
+
+/// The conditions in words.
+fn describe(matches: &Match) -> String {
+    fn list<T: std::fmt::Display>(word: &str, items: &[T]) -> Option<String> {
+        let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+        (!items.is_empty()).then(|| format!("{word} {}", items.join(",")))
+    }
+    let ports = |word, ranges: &[std::ops::RangeInclusive<u16>]| {
+        let texts: Vec<String> = ranges
+            .iter()
+            .map(|range| match range.start() == range.end() {
+                true => range.start().to_string(),
+                false => format!("{}-{}", range.start(), range.end()),
+            })
+            .collect();
+        list(word, &texts)
+    };
+    let parts = [
+        list("in", &matches.ingress),
+        list("from", &matches.sources),
+        list("to", &matches.destinations),
+        matches.protocol.map(|protocol| protocol.to_string()),
+        ports("sport", &matches.source_ports),
+        ports("dport", &matches.destination_ports),
+        list("dscp", &matches.dscp),
+    ];
+    let words: Vec<String> = parts.into_iter().flatten().collect();
+    if words.is_empty() {
+        "everything".to_owned()
+    } else {
+        words.join(" ")
+    }
+}

@@ -1,0 +1,250 @@
+//! Where traffic goes, when it moves, and when it does not.
+
+mod support;
+
+use std::time::Duration;
+
+use patronus_engine::Input;
+use patronus_model::event::{Event, Reason, Verdict};
+use patronus_model::path::{Liveness, Measurement, PathCause};
+use patronus_model::policy::Strategy;
+use support::*;
+
+fn two_uplinks() -> Router {
+    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
+    router.all_up();
+    router.seconds(60);
+    router.events.clear();
+    router.moves = 0;
+    router
+}
+
+#[test]
+fn each_class_uses_the_uplink_that_it_prefers() {
+    let router = two_uplinks();
+    assert_eq!(
+        (router.way(2, VOICE), router.way(2, BULK)),
+        ("pat-1-1", "pat-2-2")
+    );
+}
+
+#[test]
+fn traffic_leaves_a_dead_path_in_the_same_instant_by_the_fast_lane() {
+    let mut router = two_uplinks();
+    let plans = router.plans;
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    assert_eq!(router.way(2, VOICE), "pat-1-2");
+    assert_eq!((router.moves, router.plans), (1, plans));
+    let decision = router.decisions().last().unwrap();
+    assert_eq!(decision.reason, Reason::PathDown(PathCause::Silent));
+    assert_eq!(decision.from, Some(path(2, 1, 1)));
+    let verdict = |n: usize| decision.candidates[n].verdict;
+    assert_eq!(verdict(0), Verdict::Chosen);
+    assert!(
+        decision.candidates[1..3]
+            .iter()
+            .all(|c| c.verdict == Verdict::RankedLower)
+    );
+    assert_eq!(verdict(3), Verdict::NotViable);
+}
+
+#[test]
+fn an_uplink_without_carrier_is_left_at_once() {
+    let mut router = two_uplinks();
+    let mut environment = environment(2);
+    environment.uplinks.get_mut(&slot(1)).unwrap().carrier = false;
+    router.input(Input::Environment(environment));
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    assert!(router.events.contains(&Event::Uplink {
+        slot: slot(1),
+        usable: false
+    }));
+}
+
+#[test]
+fn traffic_returns_only_after_the_hold() {
+    let mut router = two_uplinks();
+    for local in [1, 1] {
+        router.bfd(path(2, local, 1), Liveness::Silent);
+        router.bfd(path(2, local, 2), Liveness::Silent);
+    }
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    router.bfd(path(2, 1, 1), Liveness::Up);
+    router.seconds(29);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    router.seconds(2);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    assert!(matches!(
+        router.decisions().last().unwrap().reason,
+        Reason::Preferred { .. }
+    ));
+}
+
+#[test]
+fn when_every_path_goes_the_last_one_stays() {
+    let mut router = two_uplinks();
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::Silent);
+    }
+    let moves = router.moves;
+    let last = router.way(2, VOICE).to_owned();
+    router.seconds(600);
+    assert_eq!((router.way(2, VOICE), router.moves), (last.as_str(), moves));
+}
+
+#[test]
+fn a_planned_stop_of_the_far_end_moves_nothing() {
+    let mut router = two_uplinks();
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::AdminDown);
+        router.seconds(1);
+    }
+    router.seconds(600);
+    assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
+}
+
+#[test]
+fn an_uplink_that_flaps_ten_times_a_minute_does_not_move_traffic_back_and_forth() {
+    let mut router = two_uplinks();
+    for _ in 0..30 {
+        for remote in [1, 2] {
+            router.bfd(path(2, 1, remote), Liveness::Silent);
+        }
+        router.seconds(3);
+        for remote in [1, 2] {
+            router.bfd(path(2, 1, remote), Liveness::Up);
+        }
+        router.seconds(3);
+    }
+    // The first flap moves voice once over to the other remote uplink and then to lte, and there
+    // it stays.
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    assert!(router.moves <= 2, "{}", router.moves);
+    // Even after the hold, until the penalty has decayed.
+    router.seconds(60);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    router.seconds(300);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+}
+
+#[test]
+fn a_degraded_path_is_left_after_the_threshold_and_not_before() {
+    let mut router = two_uplinks();
+    let bad = Measurement {
+        rtt: None,
+        loss_permille: Some(200),
+    };
+    for remote in [1, 2] {
+        router.input(Input::Measured(path(2, 1, remote), bad));
+    }
+    router.wait(Duration::from_millis(2900));
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    router.wait(Duration::from_millis(600));
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+}
+
+#[test]
+fn when_all_are_degraded_traffic_stays() {
+    let mut router = two_uplinks();
+    let bad = Measurement {
+        rtt: None,
+        loss_permille: Some(200),
+    };
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.input(Input::Measured(path(2, local, remote), bad));
+    }
+    router.seconds(600);
+    assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
+}
+
+fn least_latency() -> Router {
+    let mut config = config(2, vec![remote(2, 1, None)]);
+    config.classes[0].strategy = Strategy::LeastLatency;
+    let mut router = Router::new(config, environment(2));
+    router.all_up();
+    rtt(&mut router, 1, 20);
+    rtt(&mut router, 2, 40);
+    router.seconds(60);
+    router.moves = 0;
+    router
+}
+
+fn rtt(router: &mut Router, local: u8, millis: u64) {
+    let rtt = Some(Duration::from_millis(millis));
+    router.input(Input::Measured(
+        path(2, local, 1),
+        Measurement {
+            rtt,
+            loss_permille: None,
+        },
+    ));
+}
+
+#[test]
+fn least_latency_moves_to_what_is_clearly_faster() {
+    let mut router = least_latency();
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    rtt(&mut router, 1, 60);
+    router.seconds(1);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+}
+
+#[test]
+fn two_paths_of_about_the_same_latency_do_not_swap() {
+    let mut router = least_latency();
+    for n in 0..200 {
+        rtt(&mut router, 1, 40 + n % 3);
+        rtt(&mut router, 2, 41 - n % 3);
+        router.seconds(1);
+    }
+    assert_eq!(router.moves, 0);
+}
+
+#[test]
+fn a_changed_preference_takes_effect_at_once() {
+    let mut router = two_uplinks();
+    let mut config = config(2, vec![remote(2, 2, None)]);
+    config.classes[0].strategy = config.classes[1].strategy.clone();
+    router.input(Input::Config(std::sync::Arc::new(config)));
+    router.seconds(1);
+    assert_eq!(router.way(2, VOICE), "pat-2-2");
+    assert_eq!(
+        router.decisions().last().unwrap().reason,
+        Reason::Reconfigured
+    );
+}
+
+#[test]
+fn a_restarted_daemon_adopts_what_is_there_and_moves_nothing() {
+    let mut before = two_uplinks();
+    before.bfd(path(2, 1, 1), Liveness::Silent);
+    before.bfd(path(2, 1, 2), Liveness::Silent);
+    assert_eq!(before.way(2, VOICE), "pat-2-1");
+
+    let config = || config(2, vec![remote(2, 2, None)]);
+    let mut after = Router::on(before.kernel.clone(), config(), environment(2));
+    assert_eq!(after.changes, [], "nothing to do");
+    after.seconds(2);
+    after.all_up();
+    after.seconds(5);
+    assert_eq!(
+        (after.way(2, VOICE), after.moves, after.plans),
+        ("pat-2-1", 0, 0)
+    );
+    // And it still fails over.
+    after.bfd(path(2, 2, 1), Liveness::Silent);
+    assert_ne!(after.way(2, VOICE), "pat-2-1");
+}
+
+#[test]
+fn an_adopted_path_that_does_not_come_up_is_left_after_the_grace() {
+    let before = two_uplinks();
+    let config = config(2, vec![remote(2, 2, None)]);
+    let mut after = Router::on(before.kernel.clone(), config, environment(2));
+    after.seconds(1);
+    after.bfd(path(2, 2, 2), Liveness::Up);
+    after.seconds(3);
+    assert_eq!(after.way(2, VOICE), "pat-1-1");
+    after.seconds(2);
+    assert_eq!(after.way(2, VOICE), "pat-2-2");
+}

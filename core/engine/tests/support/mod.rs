@@ -1,0 +1,290 @@
+//! A router in memory: an engine, and a kernel that does what plans say.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use patronus_engine::diff::apply;
+use patronus_engine::{Effect, Engine, Input};
+use patronus_model::Timestamp;
+use patronus_model::bgp::{Asn, BgpTimers};
+use patronus_model::event::{Decision, Event};
+use patronus_model::ids::{ClassId, Dscp, PathId, SiteNumber, Slot};
+use patronus_model::kernel::{ApplyOutcome, Environment, KernelState, UplinkState};
+use patronus_model::layout::{HubIndex, KernelLayout, NexthopId};
+use patronus_model::path::Liveness;
+use patronus_model::policy::{Failover, QosClass, Strategy, TrafficClass};
+use patronus_model::router::{
+    Bgp, Gateway, HealthParams, Lan, Overlay, RemoteSite, RemoteUplink, RouterConfig, Site, Uplink,
+};
+use patronus_model::wireguard::PublicKey;
+
+pub fn site(n: u16) -> SiteNumber {
+    SiteNumber::new(n).unwrap()
+}
+
+pub fn slot(n: u8) -> Slot {
+    Slot::new(n).unwrap()
+}
+
+pub fn class(n: u8) -> ClassId {
+    ClassId::new(n).unwrap()
+}
+
+pub fn path(to: u16, local: u8, remote: u8) -> PathId {
+    PathId {
+        site: site(to),
+        local: slot(local),
+        remote: slot(remote),
+    }
+}
+
+pub const VOICE: u8 = 1;
+pub const BULK: u8 = 2;
+
+fn uplink_name(n: u8) -> &'static str {
+    ["fibre", "lte", "mpls"][usize::from(n) - 1]
+}
+
+fn key(site: u16, uplink: u8) -> PublicKey {
+    let mut key = [uplink; 32];
+    key[..2].copy_from_slice(&site.to_be_bytes());
+    PublicKey(key)
+}
+
+fn traffic_class(id: u8, name: &str, order: &[u8]) -> TrafficClass {
+    TrafficClass {
+        id: class(id),
+        name: name.parse().unwrap(),
+        qos: QosClass::Standard,
+        dscp: Dscp::new(id * 8).unwrap(),
+        strategy: Strategy::Preference(
+            order
+                .iter()
+                .map(|n| uplink_name(*n).parse().unwrap())
+                .collect(),
+        ),
+        failover: Failover::default(),
+    }
+}
+
+pub fn remote(n: u16, uplinks: u8, hub: Option<u8>) -> RemoteSite {
+    let [high, low] = n.to_be_bytes();
+    RemoteSite {
+        id: format!("site-{n}").parse().unwrap(),
+        name: format!("Site {n}"),
+        number: site(n),
+        ipv4: [10, 255, high, low].into(),
+        ipv6: Some(format!("fd00:255::{n:x}").parse().unwrap()),
+        hub: hub.map(|n| HubIndex::new(n).unwrap()),
+        asn: Asn::new(64_512 + u32::from(n)).unwrap(),
+        bgp_password: None,
+        prefixes: vec![format!("10.{low}.0.0/24").parse().unwrap()],
+        uplinks: (1..=uplinks)
+            .map(|u| RemoteUplink {
+                name: uplink_name(u).parse().unwrap(),
+                slot: slot(u),
+                underlay: "internet".parse().unwrap(),
+                public_key: key(n, u),
+                endpoint: Some(format!("198.18.{low}.{u}:51820").parse().unwrap()),
+            })
+            .collect(),
+    }
+}
+
+/// Site 1 with so many uplinks and these others, voice preferring the first uplink and bulk the
+/// second.
+pub fn config(uplinks: u8, remotes: Vec<RemoteSite>) -> RouterConfig {
+    RouterConfig {
+        site: Site {
+            id: "site-1".parse().unwrap(),
+            name: "Site 1".into(),
+            location: None,
+            labels: Default::default(),
+        },
+        overlay: Overlay {
+            ipv4: "10.255.0.1/16".parse().unwrap(),
+            ipv6: Some("fd00:255::1/64".parse().unwrap()),
+            prefixes: vec!["10.0.0.0/8".parse().unwrap()],
+        },
+        hub: None,
+        uplinks: (1..=uplinks)
+            .map(|u| Uplink {
+                name: uplink_name(u).parse().unwrap(),
+                slot: slot(u),
+                interface: format!("wan{u}").parse().unwrap(),
+                underlay: "internet".parse().unwrap(),
+                gateway4: Gateway::Dynamic,
+                gateway6: Gateway::None,
+                bandwidth_up: None,
+                bandwidth_down: None,
+                cost: 100,
+                metered: false,
+                listen_port: 51_820 + 64 * (u16::from(u) - 1),
+                public_key: key(1, u),
+            })
+            .collect(),
+        lans: vec![Lan {
+            interface: "lan0".parse().unwrap(),
+            prefixes: vec!["10.1.0.0/24".parse().unwrap()],
+        }],
+        remotes,
+        bgp: Bgp {
+            asn: Asn::new(64_513).unwrap(),
+            router_id: [10, 255, 0, 1].into(),
+            timers: BgpTimers::default(),
+            graceful_restart: Some(Duration::from_secs(120)),
+            neighbors: vec![],
+            originate_default: false,
+        },
+        classes: vec![
+            traffic_class(VOICE, "voice", &[1, 2]),
+            traffic_class(BULK, "bulk", &[2, 1]),
+        ],
+        default_class: class(BULK),
+        policies: vec![],
+        health: HealthParams::default(),
+        layout: KernelLayout::default(),
+    }
+}
+
+pub fn environment(uplinks: u8) -> Environment {
+    let state = |n: u8| UplinkState {
+        carrier: true,
+        mtu: 1500,
+        addresses: [format!("198.18.1.{n}/24").parse().unwrap()].into(),
+        gateway4: Some(std::net::IpAddr::from([198, 18, 1, 254])),
+        gateway6: None,
+    };
+    Environment {
+        uplinks: (1..=uplinks).map(|n| (slot(n), state(n))).collect(),
+        foreign: [
+            "10.1.0.0/24".parse().unwrap(),
+            "198.18.1.0/24".parse().unwrap(),
+        ]
+        .into(),
+    }
+}
+
+pub struct Router {
+    pub engine: Engine,
+    pub kernel: KernelState,
+    pub now: Timestamp,
+    pub events: Vec<Event>,
+    /// Every change that was asked for, in order.
+    pub changes: Vec<patronus_model::kernel::Change>,
+    /// How many of the next changes fail.
+    pub failing: usize,
+    /// Fast-lane moves.
+    pub moves: usize,
+    /// Plans.
+    pub plans: usize,
+}
+
+impl Router {
+    pub fn new(config: RouterConfig, environment: Environment) -> Self {
+        Self::on(KernelState::default(), config, environment)
+    }
+
+    /// A daemon that starts on a kernel in which an earlier one left this.
+    pub fn on(kernel: KernelState, config: RouterConfig, environment: Environment) -> Self {
+        let mut router = Self {
+            engine: Engine::default(),
+            kernel,
+            now: Timestamp::from_millis(1000),
+            events: vec![],
+            changes: vec![],
+            failing: 0,
+            moves: 0,
+            plans: 0,
+        };
+        router.input(Input::Environment(environment));
+        router.input(Input::Config(Arc::new(config)));
+        router
+    }
+
+    pub fn input(&mut self, input: Input) {
+        self.engine.handle(self.now, input);
+        while let Some(effect) = self.engine.poll_effect() {
+            match effect {
+                Effect::Observe => {
+                    let state = Box::new(self.kernel.clone());
+                    self.engine.handle(self.now, Input::Observed(state));
+                }
+                Effect::Apply(plan) => {
+                    self.plans += 1;
+                    let mut outcome = ApplyOutcome {
+                        done: 0,
+                        failed: vec![],
+                        took: Duration::ZERO,
+                    };
+                    for change in plan.0 {
+                        self.changes.push(change.clone());
+                        if self.failing > 0 {
+                            self.failing -= 1;
+                            outcome.failed.push("no".into());
+                        } else {
+                            apply(&mut self.kernel, &change);
+                            outcome.done += 1;
+                        }
+                    }
+                    self.engine.handle(self.now, Input::Applied(outcome));
+                }
+                Effect::Move(moves) => {
+                    self.moves += moves.len();
+                    let mut failed = vec![];
+                    for (id, interface) in moves {
+                        match self.kernel.nexthops.get_mut(&id) {
+                            Some(known) => *known = interface,
+                            None => failed.push(id),
+                        }
+                    }
+                    self.engine.handle(self.now, Input::Moved(failed));
+                }
+                Effect::Watch(_) | Effect::Bgp(_) => {}
+                Effect::Report(event) => self.events.push(event),
+            }
+        }
+    }
+
+    /// Lets time pass, waking the engine when it asks for it.
+    pub fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(next) = self.engine.poll_timeout().filter(|next| *next <= end) {
+            self.now = next.max(self.now);
+            self.input(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    pub fn seconds(&mut self, seconds: u64) {
+        self.wait(Duration::from_secs(seconds));
+    }
+
+    pub fn bfd(&mut self, path: PathId, liveness: Liveness) {
+        self.input(Input::Liveness(path, liveness));
+    }
+
+    pub fn all_up(&mut self) {
+        let paths: Vec<PathId> =
+            patronus_engine::topology::Topology::new(self.engine.config().unwrap())
+                .paths
+                .into_keys()
+                .collect();
+        paths
+            .into_iter()
+            .for_each(|path| self.bfd(path, Liveness::Up));
+    }
+
+    /// The interface on which a class travels to a site.
+    pub fn way(&self, to: u16, by: u8) -> &str {
+        self.kernel.nexthops[&NexthopId::new(site(to), class(by))].as_str()
+    }
+
+    pub fn decisions(&self) -> impl DoubleEndedIterator<Item = &Decision> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Moved(decision) => Some(decision),
+            _ => None,
+        })
+    }
+}

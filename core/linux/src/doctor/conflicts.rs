@@ -1,0 +1,169 @@
+//! What others did that is in our way. Found means: nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use patronus_model::kernel::Family;
+use patronus_model::layout::KernelLayout;
+
+use super::Capability;
+use crate::command::run;
+use crate::error::Error;
+use crate::kernel::{owns_priority, owns_table};
+use crate::netlink::Netlink;
+use crate::netlink::route::{self, Route};
+use crate::netlink::rule::{self, Found};
+use crate::nftables::TABLE;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Everything that may be in the way.
+pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Capability> {
+    vec![
+        free(
+            "rule priorities",
+            true,
+            foreign_rules(layout),
+            [
+                "our rules",
+                "packets are led elsewhere before our rules see them",
+            ],
+            "remove these rules, or set another rule_base in the configuration",
+        ),
+        free(
+            "routing tables",
+            true,
+            foreign_routes(layout),
+            ["our routes", "packets follow somebody else's routes"],
+            "remove these routes, or set another table_base in the configuration",
+        ),
+        free(
+            "packet marks",
+            false,
+            Ok(mark_users(&ruleset())),
+            [
+                "classes and uplinks in packet marks",
+                "another ruleset may overwrite our marks",
+            ],
+            "check that the bits do not overlap, or set other masks in the configuration",
+        ),
+        free(
+            "reverse path filter",
+            false,
+            Ok(strict_filter()),
+            [
+                "answers that come by another uplink",
+                "packets that come by another uplink than they would leave by are dropped",
+            ],
+            "sysctl net.ipv4.conf.all.rp_filter=2",
+        ),
+    ]
+}
+
+/// A place that should be free.
+fn free(
+    name: &'static str,
+    required: bool,
+    taken: Result<Vec<String>, Error>,
+    [needed_for, cost_when_missing]: [&'static str; 2],
+    remedy: &'static str,
+) -> Capability {
+    let (found, detail) = match taken {
+        Ok(list) if list.is_empty() => (true, "nothing is in the way".to_owned()),
+        Ok(list) => (false, list.join(", ")),
+        Err(error) => (false, error.report()),
+    };
+    Capability {
+        name,
+        found,
+        detail,
+        required,
+        needed_for,
+        cost_when_missing,
+        remedy,
+    }
+}
+
+fn foreign_rules(layout: &KernelLayout) -> Result<Vec<String>, Error> {
+    let mut netlink = Netlink::open()?;
+    let mut all = Vec::new();
+    for family in Family::ALL {
+        all.extend(netlink.dump(&rule::list(family), "rules", |_, payload| {
+            let found = Found::read(payload)?;
+            let priority = found.rule.priority;
+            let theirs = found.protocol != layout.protocol && owns_priority(layout, priority);
+            theirs.then(|| format!("{family:?} rule {priority}"))
+        })?);
+    }
+    Ok(all)
+}
+
+fn foreign_routes(layout: &KernelLayout) -> Result<Vec<String>, Error> {
+    let mut netlink = Netlink::open()?;
+    let mut tables = BTreeSet::new();
+    for family in Family::ALL {
+        let request = route::list(family, None, None);
+        tables.extend(netlink.dump(&request, "routes", |_, payload| {
+            let route = Route::read(payload)?;
+            let table = route.key.table;
+            let theirs = route.protocol != layout.protocol
+                && owns_table(layout, table)
+                // FRR fills this one, for us.
+                && table != layout.learned_table();
+            theirs.then(|| format!("table {table}"))
+        })?);
+    }
+    Ok(tables.into_iter().collect())
+}
+
+/// The ruleset as text; empty when it cannot be listed, which another probe reports.
+fn ruleset() -> String {
+    run(
+        "nft",
+        &["-s", "-t", "list", "ruleset"],
+        String::new(),
+        LIMIT,
+    )
+    .unwrap_or_default()
+}
+
+/// Tables of others that set marks.
+fn mark_users(ruleset: &str) -> Vec<String> {
+    let mut users = Vec::new();
+    let mut table = "";
+    for line in ruleset.lines() {
+        if let Some(name) = line.strip_prefix("table ") {
+            table = name.trim_end_matches(" {");
+        }
+        let sets = ["mark set", "MARK", "CONNMARK"]
+            .iter()
+            .any(|word| line.contains(word));
+        if sets && table != TABLE && !users.iter().any(|user| user == table) {
+            users.push(table.to_owned());
+        }
+    }
+    users
+}
+
+fn strict_filter() -> Vec<String> {
+    let path = "/proc/sys/net/ipv4/conf/all/rp_filter";
+    let strict = fs::read_to_string(path).is_ok_and(|value| value.trim() == "1");
+    strict
+        .then(|| "net.ipv4.conf.all.rp_filter is 1 (strict)".to_owned())
+        .into_iter()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_set_marks_are_named_and_we_are_not_among_them() {
+        let ruleset = "table inet patronus {\n\tmeta mark set 0x1\n}\n\
+                       table ip mangle {\n\tct mark set meta mark\n\tmeta mark set 0x2\n}\n\
+                       table ip nat {\n\tmasquerade\n}\n";
+        assert_eq!(mark_users(ruleset), ["ip mangle"]);
+    }
+}

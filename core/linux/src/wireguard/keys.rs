@@ -1,0 +1,159 @@
+//! The private keys of this router. They are made here and never leave.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use patronus_model::ids::UplinkName;
+use patronus_model::wireguard::PublicKey;
+use wireguard_control::Key;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::error::{Doing, Error};
+use crate::sysctl::write_atomically;
+
+/// A Curve25519 private key: wiped when dropped, never shown.
+pub struct PrivateKey(Zeroizing<[u8; 32]>);
+
+impl PrivateKey {
+    fn generate() -> Self {
+        Self::take(Key::generate_private())
+    }
+
+    fn take(mut key: Key) -> Self {
+        let private = Self(Zeroizing::new(key.0));
+        key.0.zeroize();
+        private
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        let mut key = self.lend();
+        let public = PublicKey(key.get_public().0);
+        key.0.zeroize();
+        public
+    }
+
+    /// The form that `wireguard-control` takes, which does not wipe itself: the copy is in memory
+    /// until that is used for something else.
+    pub(crate) fn lend(&self) -> Key {
+        Key(*self.0)
+    }
+}
+
+/// A directory with one private key for each uplink, as `wg genkey` writes them.
+#[derive(Clone)]
+pub struct KeyStore {
+    directory: PathBuf,
+}
+
+impl KeyStore {
+    /// The store in a directory, which is created with the first key.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+        }
+    }
+
+    /// The key of an uplink. It is generated when it is asked for the first time.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or holds no key.
+    pub fn get_or_create(&self, uplink: &UplinkName) -> Result<PublicKey, Error> {
+        let file = self.directory.join(uplink.as_str());
+        if let Some(key) = read(&file)? {
+            return Ok(key.public());
+        }
+        let key = PrivateKey::generate();
+        let mut lent = key.lend();
+        let text = Zeroizing::new(format!("{}\n", lent.to_base64()));
+        lent.0.zeroize();
+        write_atomically(&file, text.as_bytes(), 0o600)?;
+        Ok(key.public())
+    }
+
+    /// The private half of a public key.
+    ///
+    /// # Errors
+    /// It is not there, or the directory cannot be read.
+    pub fn private(&self, public: &PublicKey) -> Result<PrivateKey, Error> {
+        let missing = || Error::NoKey(public.to_string(), self.directory.display().to_string());
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(missing()),
+            other => other.doing(|| format!("listing {}", self.directory.display()))?,
+        };
+        for entry in entries {
+            let path = entry
+                .doing(|| format!("listing {}", self.directory.display()))?
+                .path();
+            // Names of uplinks have no dots; drafts and editors' leftovers do.
+            if path.extension().is_some() {
+                continue;
+            }
+            // A file that holds no key says so when its own uplink is used.
+            if let Ok(Some(key)) = read(&path)
+                && key.public() == *public
+            {
+                return Ok(key);
+            }
+        }
+        Err(missing())
+    }
+}
+
+fn read(file: &Path) -> Result<Option<PrivateKey>, Error> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).doing(|| format!("reading {}", file.display())),
+    };
+    let key = Key::from_base64(text.trim()).map_err(|_| Error::BadFile {
+        path: file.display().to_string(),
+        problem: "not a private key: it must hold what `wg genkey` prints".to_owned(),
+    })?;
+    Ok(Some(PrivateKey::take(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_key_is_made_once_and_only_root_can_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("keys");
+        let store = KeyStore::new(&place);
+        let uplink: UplinkName = "fibre".parse().unwrap();
+        let public = store.get_or_create(&uplink).unwrap();
+        assert_eq!(store.get_or_create(&uplink).unwrap(), public);
+        assert_eq!(store.private(&public).unwrap().public(), public);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place), mode(&place.join("fibre"))), (0o700, 0o600));
+        assert!(matches!(
+            store.private(&PublicKey([1; 32])),
+            Err(Error::NoKey(..))
+        ));
+    }
+
+    #[test]
+    fn keys_of_wg_are_taken_and_rubbish_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = KeyStore::new(dir.path());
+        // From wireguard-control's own tests.
+        let private = "SGb+ojrRNDuMePufwtIYhXzA//k6wF3R21tEBgKlzlM=\n";
+        fs::write(dir.path().join("lte"), private).unwrap();
+        let public = store.get_or_create(&"lte".parse().unwrap()).unwrap();
+        assert_eq!(
+            public.to_string(),
+            "DD5yKRfzExcV5+kDnTroDgCU15latdMjiQ59j1hEuk8="
+        );
+        fs::write(dir.path().join("dsl"), "x").unwrap();
+        assert!(matches!(
+            store.get_or_create(&"dsl".parse().unwrap()),
+            Err(Error::BadFile { .. })
+        ));
+    }
+}

@@ -1,0 +1,171 @@
+//! Taking everything down, and looking around without leaving a trace.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod support;
+
+use std::path::Path;
+
+use patronus_linux::{capabilities, teardown};
+use patronus_model::firewall::Firewall;
+use patronus_model::ids::ClassId;
+use patronus_model::kernel::{
+    Change, Family, KernelState, OverlayInterface, Plan, RouteTarget, Rule, Selector,
+};
+use patronus_model::layout::{KernelLayout, Marks};
+use support::{apply, inside, ip, key, name, net, nexthop, open, places, run, tunnel};
+
+/// What others have, some of it close to ours.
+fn others() {
+    ip("link set lo up
+        link add wan0 type veth peer name isp0
+        link set wan0 up
+        link set isp0 up
+        address add 192.0.2.2/24 dev wan0
+        route add default via 192.0.2.1
+        route add 10.77.0.0/16 dev wan0 table 7001 protocol static
+        route add 10.78.0.0/16 dev wan0 table 6999 protocol 80
+        rule add pref 1001 fwmark 5 lookup 7001
+        rule add pref 50 lookup 7001 protocol 80
+        nexthop add id 77 dev wan0 protocol 80
+        link add pat-8-8 type veth peer name other");
+    run("nft add table inet other");
+}
+
+/// Everything that can be listed.
+fn world() -> String {
+    [
+        "ip -o link",
+        "ip -o address",
+        "ip -o route show table all",
+        "ip -6 -o route show table all",
+        "ip rule",
+        "ip -6 rule",
+        "ip nexthop",
+        "nft list ruleset",
+        "sysctl net.ipv4.ip_forward net.ipv4.nexthop_compat_mode",
+        "ls /run/patronus /run/wireguard",
+    ]
+    .map(run)
+    .concat()
+}
+
+fn ours() -> Plan {
+    let overlay = OverlayInterface {
+        name: name("pat0"),
+        addresses: [net("10.255.0.1/16"), net("fd00:ff::1/64")].into(),
+        mtu: 1400,
+    };
+    let by_object = RouteTarget::Nexthop {
+        id: nexthop(2, 1),
+        source: None,
+    };
+    let rule = |family| {
+        Change::PutRule(Rule {
+            priority: 1001,
+            family,
+            selector: Selector::Mark {
+                value: 0x1_0000,
+                mask: 0xff_0000,
+            },
+            table: 7201,
+        })
+    };
+    let firewall = Firewall {
+        uplinks: [name("wan0")].into(),
+        tunnels: "pat-*".to_owned(),
+        policies: Vec::new(),
+        default_class: ClassId::new(1).unwrap(),
+        dscp: [].into(),
+        guarded: [net("10.0.0.0/8")].into(),
+        marks: Marks::default(),
+    };
+    Plan(vec![
+        Change::PutSysctl("net/ipv4/ip_forward".into(), "1".into()),
+        Change::PutSysctl("net/ipv4/nexthop_compat_mode".into(), "0".into()),
+        Change::PutOverlay(overlay),
+        Change::PutTunnel(name("pat-1-1"), tunnel(51_820)),
+        Change::PutTunnel(name("pat-1-2"), tunnel(51_821)),
+        Change::PutNexthop(nexthop(2, 1), name("pat-1-1")),
+        Change::PutRoute(key(7001, "10.2.0.0/16", 1024), by_object.clone()),
+        Change::PutRoute(key(7001, "fd00:2::/48", 1024), by_object),
+        Change::PutRoute(key(7128, "10.0.0.0/8", 9999), RouteTarget::Unreachable),
+        rule(Family::V4),
+        rule(Family::V6),
+        Change::PutFirewall(firewall),
+    ])
+}
+
+#[test]
+fn taking_down_removes_ours_and_leaves_others() {
+    inside(|| {
+        std::fs::create_dir_all("/run/patronus").unwrap();
+        std::fs::create_dir_all("/run/wireguard").unwrap();
+        others();
+        let before = world();
+        apply(&mut open(), &ours());
+        assert_ne!(world(), before);
+        // By a process that knows nothing of the first.
+        let errors = teardown(&KernelLayout::default(), places());
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(world(), before);
+        assert_eq!(open().observe().unwrap(), KernelState::default());
+        // Whoever started them has not taken note of their end.
+        let states = run("ps -e -o comm=,stat=");
+        let alive = states
+            .lines()
+            .any(|line| line.starts_with("wireguard-go") && !line.contains(" Z"));
+        assert!(!alive, "{states}");
+        let errors = teardown(&KernelLayout::default(), places());
+        assert!(errors.is_empty(), "nothing to do: {errors:?}");
+    });
+}
+
+#[test]
+fn looking_around_leaves_no_trace_and_sees_what_is_in_the_way() {
+    inside(|| {
+        std::fs::create_dir_all("/run/patronus").unwrap();
+        std::fs::create_dir_all("/run/wireguard").unwrap();
+        ip("link set lo up");
+        std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "0").unwrap();
+        let look = || capabilities(&KernelLayout::default(), Path::new("wireguard-go"));
+        let before = world();
+        let all = look();
+        assert_eq!(world(), before);
+        for one in &all {
+            println!(
+                "{:<24} {:<5} {:<40} without: {}; {}",
+                one.name, one.found, one.detail, one.cost_when_missing, one.remedy
+            );
+        }
+        let missing = |all: &[patronus_linux::Capability]| -> Vec<&'static str> {
+            let missing = all.iter().filter(|one| !one.found);
+            missing.map(|one| one.name).collect()
+        };
+        let absent = missing(&all);
+        assert!(
+            absent
+                .iter()
+                .all(|name| ["kernel WireGuard", "FRR"].contains(name)),
+            "{absent:?}"
+        );
+        others();
+        std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
+        run("nft add chain inet other c");
+        run("nft add rule inet other c meta mark set 7");
+        let mut expected = absent;
+        expected.extend([
+            "rule priorities",
+            "routing tables",
+            "packet marks",
+            "reverse path filter",
+        ]);
+        assert_eq!(missing(&look()), expected);
+    });
+}

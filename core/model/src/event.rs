@@ -1,0 +1,173 @@
+//! What happened and why, in the words of the people who will ask.
+
+use std::time::Duration;
+
+use crate::ids::{ClassId, PathId, SiteNumber, Slot};
+use crate::path::{Measurement, PathCause, PathState};
+
+/// Something that happened on a router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A configuration came into force.
+    Configured {
+        /// Paths that it describes.
+        paths: usize,
+        /// Policies that it has.
+        policies: usize,
+    },
+    /// A path changed its state.
+    Path {
+        /// The path.
+        path: PathId,
+        /// What it was.
+        from: PathState,
+        /// What it is.
+        to: PathState,
+        /// Why.
+        cause: PathCause,
+    },
+    /// A path flapped so often that nobody moves to it for a while, or it has calmed down.
+    Dampened {
+        /// The path.
+        path: PathId,
+        /// Whether it is suppressed now.
+        suppressed: bool,
+    },
+    /// An uplink's interface gained or lost its carrier or its address.
+    Uplink {
+        /// The uplink.
+        slot: Slot,
+        /// Whether it can be used now.
+        usable: bool,
+    },
+    /// A decision that moved traffic, or gave it its first path.
+    Moved(Decision),
+    /// A plan was carried out.
+    Applied {
+        /// Steps that it had.
+        changes: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A plan was carried out only in part; it will be tried again.
+    ApplyFailed {
+        /// What went wrong.
+        reason: String,
+        /// When it will be tried again.
+        retry_in: Duration,
+    },
+    /// Something of ours was altered or deleted by somebody else, and is put back.
+    Drift {
+        /// Steps that put it back.
+        changes: usize,
+    },
+    /// A routing daemon died or came back.
+    RoutingDaemon {
+        /// Its name.
+        daemon: String,
+        /// Whether it is there now.
+        up: bool,
+    },
+    /// A BGP session changed.
+    BgpNeighbor {
+        /// Who.
+        neighbor: String,
+        /// Whether it is established now.
+        established: bool,
+    },
+    /// Two ordinary sites announce the same prefix; only one of them can have it.
+    PrefixConflict {
+        /// The prefix.
+        prefix: ipnet::IpNet,
+        /// Who has it.
+        owner: SiteNumber,
+        /// Who does not.
+        loser: SiteNumber,
+    },
+}
+
+/// A decision of one class towards one site, with all that led to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The remote site.
+    pub site: SiteNumber,
+    /// The class.
+    pub class: ClassId,
+    /// Where its traffic went before.
+    pub from: Option<PathId>,
+    /// Where it goes now.
+    pub to: PathId,
+    /// Why it moved.
+    pub reason: Reason,
+    /// All candidates in the order in which the class ranks them, the chosen one included.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Why traffic is where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The first choice after start or after a new configuration.
+    Initial,
+    /// It was there already when we started.
+    Adopted,
+    /// Its path does not exist any more.
+    PathGone,
+    /// Its path went down.
+    PathDown(PathCause),
+    /// Its path has been degraded for longer than the threshold.
+    PathDegraded(PathCause),
+    /// A path that the class prefers has been well for longer than the hold.
+    Preferred {
+        /// How long it has been well.
+        well_for: Duration,
+    },
+    /// A path is clearly faster than the present one.
+    Faster {
+        /// Round-trip time of the present path.
+        current: Duration,
+        /// Round-trip time of the better one.
+        better: Duration,
+    },
+    /// The policy of the class changed.
+    Reconfigured,
+}
+
+/// One path that a decision looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The path.
+    pub path: PathId,
+    /// Its state at that time.
+    pub state: PathState,
+    /// Why it was in that state.
+    pub cause: PathCause,
+    /// What had been measured.
+    pub measured: Measurement,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Chosen.
+    Chosen,
+    /// Down or of unknown state while another is not.
+    NotViable,
+    /// Flaps too often.
+    Suppressed,
+    /// Worse than the chosen one in the order of the class.
+    RankedLower,
+    /// Better, but it has to be well for this much longer.
+    HoldingDown {
+        /// Until it may be used again.
+        remaining: Duration,
+    },
+    /// Better, but traffic moved only a moment ago.
+    Cooldown {
+        /// Until traffic may move again.
+        remaining: Duration,
+    },
+    /// Faster, but not by enough to be worth a move.
+    NotClearlyBetter,
+}

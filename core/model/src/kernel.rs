@@ -1,0 +1,229 @@
+//! The kernel objects that are ours: what should be there, what is there, and the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::firewall::Firewall;
+use crate::ids::{IfName, Slot};
+use crate::layout::NexthopId;
+use crate::wireguard::{Peer, PublicKey, Tunnel};
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of a prefix.
+    #[must_use]
+    pub const fn of(prefix: &IpNet) -> Self {
+        match prefix {
+            IpNet::V4(_) => Self::V4,
+            IpNet::V6(_) => Self::V6,
+        }
+    }
+
+    /// The prefix that contains every address.
+    #[must_use]
+    pub fn default_prefix(self) -> IpNet {
+        match self {
+            Self::V4 => IpNet::V4(ipnet::Ipv4Net::default()),
+            Self::V6 => IpNet::V6(ipnet::Ipv6Net::default()),
+        }
+    }
+}
+
+/// What makes a route one route in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteKey {
+    /// Routing table.
+    pub table: u32,
+    /// Destination.
+    pub prefix: IpNet,
+    /// Lower is preferred.
+    pub metric: u32,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteTarget {
+    /// Nowhere here: the next rule decides.
+    Throw,
+    /// Nowhere at all; the sender is told.
+    Unreachable,
+    /// Out of an interface, perhaps through a gateway.
+    Device {
+        /// The interface.
+        interface: IfName,
+        /// The gateway.
+        gateway: Option<IpAddr>,
+        /// The source that local packets prefer.
+        source: Option<IpAddr>,
+    },
+    /// Wherever a nexthop object leads.
+    Nexthop {
+        /// The object.
+        id: NexthopId,
+        /// The source that local packets prefer.
+        source: Option<IpAddr>,
+    },
+}
+
+/// Which packets a policy-routing rule is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Selector {
+    /// All.
+    All,
+    /// Those whose mark has this value under this mask.
+    Mark {
+        /// The value.
+        value: u32,
+        /// The mask.
+        mask: u32,
+    },
+    /// Those of sockets bound to this interface.
+    OutInterface(IfName),
+}
+
+/// A policy-routing rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// Lower is looked at earlier.
+    pub priority: u32,
+    /// The family.
+    pub family: Family,
+    /// Which packets.
+    pub selector: Selector,
+    /// The table that they use.
+    pub table: u32,
+}
+
+/// All that is ours in the kernel. Desired and observed state have this same shape.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelState {
+    /// Kernel parameters by their path below `/proc/sys`.
+    pub sysctls: BTreeMap<String, String>,
+    /// The interface that holds the overlay addresses, with these addresses.
+    pub overlay: Option<OverlayInterface>,
+    /// WireGuard interfaces.
+    pub tunnels: BTreeMap<IfName, Tunnel>,
+    /// Their peers.
+    pub peers: BTreeMap<(IfName, PublicKey), Peer>,
+    /// Nexthop objects and the interface each leads to.
+    pub nexthops: BTreeMap<NexthopId, IfName>,
+    /// Routes.
+    pub routes: BTreeMap<RouteKey, RouteTarget>,
+    /// Rules.
+    pub rules: BTreeSet<Rule>,
+    /// The nftables table.
+    pub firewall: Option<Firewall>,
+}
+
+/// The interface that FRR sees as the overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayInterface {
+    /// Its name.
+    pub name: IfName,
+    /// Its addresses, with the lengths of the overlay's networks.
+    pub addresses: BTreeSet<IpNet>,
+    /// The largest packet that all tunnels carry.
+    pub mtu: u32,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Set a kernel parameter.
+    PutSysctl(String, String),
+    /// Create or alter the overlay interface.
+    PutOverlay(OverlayInterface),
+    /// Create or alter a tunnel.
+    PutTunnel(IfName, Tunnel),
+    /// Create or alter a peer of a tunnel.
+    PutPeer(IfName, PublicKey, Peer),
+    /// Create or re-point a nexthop object.
+    PutNexthop(NexthopId, IfName),
+    /// Create or replace a route.
+    PutRoute(RouteKey, RouteTarget),
+    /// Create a rule.
+    PutRule(Rule),
+    /// Replace our nftables table.
+    PutFirewall(Firewall),
+    /// Delete our nftables table.
+    DeleteFirewall,
+    /// Delete a rule.
+    DeleteRule(Rule),
+    /// Delete a route.
+    DeleteRoute(RouteKey),
+    /// Delete a nexthop object.
+    DeleteNexthop(NexthopId),
+    /// Delete a peer of a tunnel.
+    DeletePeer(IfName, PublicKey),
+    /// Delete a tunnel.
+    DeleteTunnel(IfName),
+    /// Delete the overlay interface.
+    DeleteOverlay(IfName),
+    /// Give a kernel parameter back the value it had before us.
+    RestoreSysctl(String),
+}
+
+/// Steps in the order in which they are to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan(pub Vec<Change>);
+
+/// What a router has around it that is not ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// The uplinks whose interfaces exist.
+    pub uplinks: BTreeMap<Slot, UplinkState>,
+    /// Prefixes that the main table routes elsewhere than into the overlay, default routes
+    /// excepted.
+    pub foreign: BTreeSet<IpNet>,
+}
+
+/// An uplink's interface as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UplinkState {
+    /// Whether it is up and has carrier.
+    pub carrier: bool,
+    /// Bytes of a packet.
+    pub mtu: u32,
+    /// Its addresses of global scope.
+    pub addresses: BTreeSet<IpNet>,
+    /// The gateway of the IPv4 default route on it in the main table.
+    pub gateway4: Option<IpAddr>,
+    /// The gateway of the IPv6 default route on it in the main table.
+    pub gateway6: Option<IpAddr>,
+}
+
+/// What routing has learned: each prefix with its BGP next hop, which is the overlay address of the
+/// site that it leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LearnedDelta {
+    /// Whether `set` is everything there is, so that whatever else was known is gone.
+    pub full: bool,
+    /// Prefixes that are new or have another next hop.
+    pub set: BTreeMap<IpNet, IpAddr>,
+    /// Prefixes that are gone.
+    pub removed: BTreeSet<IpNet>,
+}
+
+/// What came of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyOutcome {
+    /// Steps that were made.
+    pub done: usize,
+    /// Steps that failed, in words, with what failed. The others were made all the same.
+    pub failed: Vec<String>,
+    /// How long it took.
+    pub took: std::time::Duration,
+}

@@ -1,0 +1,328 @@
+//! What a router shows of itself: a consistent picture at one instant, for the API.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::bgp::Asn;
+use crate::event::{Candidate, Event, Reason};
+use crate::ids::{
+    ClassId, ClassName, IfName, PathId, PolicyName, SiteId, SiteNumber, Slot, UplinkName,
+};
+use crate::path::{Measurement, PathCause, PathState};
+use crate::policy::{Action, Flow, Mismatch};
+
+/// A whole router. Durations say how long ago something happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouterView {
+    /// Our id.
+    pub site: SiteId,
+    /// Our name for people.
+    pub name: String,
+    /// Since when the daemon has been running.
+    pub uptime: Duration,
+    /// Since when the configuration has been in force.
+    pub configured: Duration,
+    /// Whether what should be in the kernel is there, as far as is known.
+    pub settled: bool,
+    /// Our uplinks.
+    pub uplinks: Vec<UplinkView>,
+    /// The other sites.
+    pub sites: Vec<SiteView>,
+    /// All paths.
+    pub paths: Vec<PathView>,
+    /// Traffic classes in the order of their ids.
+    pub classes: Vec<ClassView>,
+    /// Policies in the order in which they are looked at.
+    pub policies: Vec<PolicyView>,
+    /// What is routed into the overlay.
+    pub routes: Vec<RouteView>,
+}
+
+/// An uplink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UplinkView {
+    /// Its name.
+    pub name: UplinkName,
+    /// Its number.
+    pub slot: Slot,
+    /// Its interface.
+    pub interface: IfName,
+    /// Whether it can carry packets.
+    pub usable: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpNet>,
+    /// Its gateways.
+    pub gateways: Vec<IpAddr>,
+    /// Bits per second up and down, where configured.
+    pub bandwidth: (Option<u64>, Option<u64>),
+    /// Whether bytes cost money.
+    pub metered: bool,
+}
+
+/// A remote site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteView {
+    /// Its id.
+    pub id: SiteId,
+    /// Its name for people.
+    pub name: String,
+    /// Its number.
+    pub number: SiteNumber,
+    /// Whether it is a hub.
+    pub hub: bool,
+    /// Its overlay addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Where each class goes, in the order of their ids.
+    pub choices: Vec<ChoiceView>,
+}
+
+/// Where a class goes at a site, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChoiceView {
+    /// The class.
+    pub class: ClassId,
+    /// The path, if there is any to the site.
+    pub path: Option<PathId>,
+    /// Why.
+    pub reason: Reason,
+    /// For how long.
+    pub since: Duration,
+    /// All paths as this class ranks them now.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathView {
+    /// The path.
+    pub id: PathId,
+    /// The far site.
+    pub site: SiteId,
+    /// Our uplink.
+    pub local: UplinkName,
+    /// Theirs.
+    pub remote: UplinkName,
+    /// Its tunnel.
+    pub interface: IfName,
+    /// Where the peer was last heard.
+    pub endpoint: Option<SocketAddr>,
+    /// Its state.
+    pub state: PathState,
+    /// Why.
+    pub cause: PathCause,
+    /// For how long.
+    pub since: Duration,
+    /// Whether it flaps too often to be moved to.
+    pub suppressed: bool,
+    /// What has been measured.
+    pub measured: Measurement,
+    /// Classes that travel on it.
+    pub classes: Vec<ClassId>,
+}
+
+/// A traffic class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassView {
+    /// Its number.
+    pub id: ClassId,
+    /// Its name.
+    pub name: ClassName,
+    /// Its strategy, in words.
+    pub strategy: String,
+    /// Whether it takes what no policy matches.
+    pub default: bool,
+}
+
+/// A policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyView {
+    /// Its name.
+    pub name: PolicyName,
+    /// Lower is looked at earlier.
+    pub priority: u32,
+    /// What it matches, in words; "everything" for no condition.
+    pub matches: String,
+    /// What it does.
+    pub action: Action,
+}
+
+/// A prefix that is routed into the overlay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteView {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// Whose it is.
+    pub site: SiteId,
+    /// Where that is known from.
+    pub origin: RouteOrigin,
+}
+
+/// Where a prefix is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOrigin {
+    /// The configuration.
+    Configured,
+    /// BGP.
+    Bgp,
+    /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
+    Stale,
+}
+
+/// An event with its place in the sequence and the wall-clock time at which the shell saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRecord {
+    /// Counts up from 1 since the daemon started.
+    pub sequence: u64,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub unix_millis: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Why a flow goes where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The flow asked about.
+    pub flow: Flow,
+    /// The policies that were looked at, in order, with what kept each from matching; the last one
+    /// matched if its mismatch is `None`.
+    pub policies: Vec<(PolicyName, Option<Mismatch>)>,
+    /// What happens to the flow.
+    pub outcome: Outcome,
+}
+
+/// What happens to a flow.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A policy drops it.
+    Dropped,
+    /// Its destination is not in the overlay: the main routing table decides.
+    NotOverlay {
+        /// The class that it has all the same.
+        class: ClassName,
+    },
+    /// It belongs to the overlay, but nobody has announced its destination: it is refused rather
+    /// than sent in the clear.
+    Unreachable {
+        /// The class.
+        class: ClassName,
+    },
+    /// It travels to a site.
+    Routed {
+        /// The class.
+        class: ClassName,
+        /// The route that its destination follows.
+        route: IpNet,
+        /// The site.
+        site: SiteId,
+        /// The path, and why this one.
+        choice: ChoiceView,
+    },
+}
+
+/// The BFD session (RFC 5880) that watches a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BfdView {
+    /// The path.
+    pub path: PathId,
+    /// The far site.
+    pub site: SiteId,
+    /// Our uplink.
+    pub local_uplink: UplinkName,
+    /// Theirs.
+    pub remote_uplink: UplinkName,
+    /// The interface that its packets leave and arrive by.
+    pub interface: IfName,
+    /// Our address.
+    pub local: IpAddr,
+    /// The peer's address.
+    pub remote: IpAddr,
+    /// Our state.
+    pub state: BfdState,
+    /// The state in the peer's last packet.
+    pub remote_state: BfdState,
+    /// Why our state last changed, in words; `None` for no reason.
+    pub diagnostic: Option<String>,
+    /// The reason in the peer's last packet, in words; `None` for no reason.
+    pub remote_diagnostic: Option<String>,
+    /// How often we send; `None` when the peer wants no packets.
+    pub transmit: Option<Duration>,
+    /// How long the peer may be silent; `None` while nothing is known of it.
+    pub detection: Option<Duration>,
+    /// The last round trip.
+    pub rtt: Option<Duration>,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets taken.
+    pub received: u64,
+    /// How often it went down.
+    pub downs: u64,
+    /// For how long it has been in its state.
+    pub since: Duration,
+    /// What keeps it from sending, in words: no socket, no route; `None` when nothing does.
+    pub problem: Option<String>,
+}
+
+/// The state of a BFD session (RFC 5880 section 6.8.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BfdState {
+    /// Held down by an operator.
+    AdminDown,
+    /// Nothing is heard.
+    Down,
+    /// The peer is heard; whether it hears us is not known yet.
+    Init,
+    /// Both hear each other.
+    Up,
+}
+
+/// BGP and the routing daemons that speak it. Durations say how long ago something happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BgpView {
+    /// Our AS and router id; `None` before there is a configuration.
+    pub local: Option<(Asn, Ipv4Addr)>,
+    /// The daemons.
+    pub daemons: Vec<RoutingDaemonView>,
+    /// The neighbours, those of the overlay and those outside.
+    pub neighbors: Vec<NeighborView>,
+    /// Why what was configured is not in force, in words; `None` when it is.
+    pub problem: Option<String>,
+}
+
+/// A routing daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingDaemonView {
+    /// Its name, like `bgpd`.
+    pub name: String,
+    /// Its version; `None` while it does not answer.
+    pub version: Option<String>,
+    /// For how long it has answered, or not.
+    pub since: Duration,
+}
+
+/// A BGP neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeighborView {
+    /// Its address.
+    pub address: IpAddr,
+    /// What the configuration calls it.
+    pub description: String,
+    /// The site that it is; `None` outside of the overlay.
+    pub site: Option<SiteId>,
+    /// Its AS.
+    pub remote_asn: u32,
+    /// The state of the session, exactly as the daemon calls it.
+    pub state: String,
+    /// Whether routes are exchanged.
+    pub established: bool,
+    /// For how long it has been up, or down; `None` when it has never been up.
+    pub since: Option<Duration>,
+    /// Prefixes received.
+    pub received: u64,
+    /// Prefixes sent.
+    pub sent: u64,
+    /// Why the session last ended, in the daemon's words, where that is known.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,415 @@
+//! Keeps a desired configuration applied, whatever happens to FRR meanwhile.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use crate::apply::{ApplyError, Links, apply, is_applied};
+use crate::bootstrap::FrrPaths;
+use crate::daemon::Daemon;
+use crate::line::Line;
+use crate::link::{Link, LinkError, LinkEvent};
+use crate::render::{Config, Desired, render};
+use crate::state::{BfdPeer, BgpSummary, NeighborDetails, SessionState, StateError};
+use crate::status::{ApplyStatus, DaemonStatus, FrrEvent, FrrStatus, NeighborStatus};
+
+/// Events that wait to be fetched. When there are more, the newest are lost and logged; the status
+/// is always true.
+const EVENTS: usize = 1024;
+/// Reports of links that wait for the supervisor; five daemons cannot flap faster than it applies.
+const REPORTS: usize = 64;
+/// Between looks at the neighbours, at least.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Between looks at the neighbours, at most.
+const LAST_REFRESH: Duration = Duration::from_secs(5);
+/// The share of time spent on looking at neighbours is at most one in this.
+const REFRESH_SHARE: u32 = 50;
+/// Between comparisons of what is with what should be, when nothing seems to have happened.
+const AUDIT: Duration = Duration::from_secs(15);
+/// After a daemon came back, watchfrr lets vtysh read `frr.conf` into it. Applying in the middle of
+/// that works, but what is newer than the file may be overwritten by it, so look again.
+const SETTLE: Duration = Duration::from_secs(2);
+/// First pause after a failure that may pass.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// Longest pause.
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// The supervisor. It ends by itself when its shutdown future completes or the sender of desired
+/// configurations is dropped; FRR goes on as it is.
+#[derive(Debug)]
+pub struct Frr;
+
+/// What the rest of the program holds of the supervisor.
+#[derive(Debug)]
+pub struct FrrHandle {
+    /// How FRR is doing, for as many as want to know.
+    pub status: watch::Receiver<FrrStatus>,
+    /// What happens, for one.
+    pub events: mpsc::Receiver<FrrEvent>,
+    /// For questions beside those that the status answers.
+    pub query: FrrQuery,
+    /// Ends after shutdown.
+    pub task: JoinHandle<()>,
+}
+
+/// Asks FRR for details.
+#[derive(Clone, Debug)]
+pub struct FrrQuery {
+    links: Links,
+}
+
+/// A question without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The daemon is not there.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It is, but makes no sense.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl FrrQuery {
+    /// All BGP neighbours in detail: some 4 kB of text for each, so not every second.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn neighbors(&self) -> Result<NeighborDetails, QueryError> {
+        let text = self.ask(Daemon::Bgpd, NeighborDetails::COMMAND).await?;
+        Ok(NeighborDetails::parse(&text)?)
+    }
+
+    /// The sessions of FRR's own BFD daemon.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn bfd_peers(&self) -> Result<Vec<BfdPeer>, QueryError> {
+        let text = self.ask(Daemon::Bfdd, BfdPeer::COMMAND).await?;
+        Ok(BfdPeer::parse_all(&text)?)
+    }
+
+    async fn summary(&self) -> Result<BgpSummary, QueryError> {
+        let text = self.ask(Daemon::Bgpd, BgpSummary::COMMAND).await?;
+        Ok(BgpSummary::parse(&text)?)
+    }
+
+    async fn ask(&self, daemon: Daemon, command: &str) -> Result<String, LinkError> {
+        let reply = self.links.command(daemon, Line::new(command)).await?;
+        Ok(reply.text.as_str().to_owned())
+    }
+}
+
+impl Frr {
+    /// Starts the supervisor. `None` as desired configuration means: leave FRR as it is.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn spawn(
+        paths: FrrPaths,
+        desired: watch::Receiver<Option<Arc<Desired>>>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> FrrHandle {
+        let since = Instant::now();
+        let down = |daemon| {
+            (
+                daemon,
+                DaemonStatus {
+                    version: None,
+                    since,
+                },
+            )
+        };
+        let daemons = Daemon::CONFIGURED.into_iter().map(down).collect();
+        let (status, watcher) = watch::channel(FrrStatus {
+            daemons,
+            ..FrrStatus::default()
+        });
+        let (events, inbox) = mpsc::channel(EVENTS);
+        let board = Board {
+            status: Arc::new(status),
+            events,
+        };
+        let (reports, reported) = mpsc::channel(REPORTS);
+        let links = Links::new(Daemon::ALL.into_iter().map(|daemon| {
+            let (board, reports) = (board.clone(), reports.clone());
+            Link::spawn(daemon, paths.socket(daemon), move |event| {
+                // Published from the link's own task, so that nothing that the supervisor is busy
+                // with holds it up.
+                board.daemon(&event);
+                // When it is full the supervisor has plenty of reasons to look.
+                let _ = reports.try_send(event);
+            })
+        }));
+        let query = FrrQuery { links };
+        let supervisor = Supervisor {
+            paths,
+            desired,
+            reported,
+            query: query.clone(),
+            board,
+            config: None,
+            schedule: Schedule::new(Deadline::now()),
+        };
+        let task = tokio::spawn(supervisor.run(shutdown));
+        FrrHandle {
+            status: watcher,
+            events: inbox,
+            query,
+            task,
+        }
+    }
+}
+
+/// Where news go.
+#[derive(Clone, Debug)]
+struct Board {
+    status: Arc<watch::Sender<FrrStatus>>,
+    events: mpsc::Sender<FrrEvent>,
+}
+
+impl Board {
+    fn daemon(&self, event: &LinkEvent) {
+        let since = Instant::now();
+        let (daemon, version, news) = match event.clone() {
+            LinkEvent::Up(daemon, version) => (
+                daemon,
+                Some(version.clone()),
+                FrrEvent::DaemonBack { daemon, version },
+            ),
+            LinkEvent::Down(daemon, reason) => {
+                (daemon, None, FrrEvent::DaemonLost { daemon, reason })
+            }
+        };
+        self.status.send_modify(|status| {
+            status
+                .daemons
+                .insert(daemon, DaemonStatus { version, since });
+        });
+        self.tell(news);
+    }
+
+    /// Publishes neighbours and says which of them came or went.
+    fn neighbors(&self, now: BTreeMap<IpAddr, NeighborStatus>) {
+        let before = self.status.borrow().neighbors.clone();
+        if before != now {
+            self.status
+                .send_modify(|status| status.neighbors.clone_from(&now));
+        }
+        let up = |neighbor: Option<&NeighborStatus>| {
+            neighbor
+                .filter(|it| it.state == SessionState::Established)
+                .map(|it| it.established)
+        };
+        let all: std::collections::BTreeSet<IpAddr> =
+            before.keys().chain(now.keys()).copied().collect();
+        for who in all {
+            match (up(before.get(&who)), up(now.get(&who))) {
+                (None, Some(_)) => self.tell(FrrEvent::NeighborUp(who)),
+                (Some(_), None) => self.tell(FrrEvent::NeighborDown(who)),
+                (Some(old), Some(new)) if old != new => {
+                    // Down and up again between two looks.
+                    self.tell(FrrEvent::NeighborDown(who));
+                    self.tell(FrrEvent::NeighborUp(who));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn tell(&self, event: FrrEvent) {
+        if let Err(error) = self.events.try_send(event) {
+            tracing::warn!(%error, "nobody takes the events of FRR");
+        }
+    }
+}
+
+/// When to do what next.
+#[derive(Debug)]
+struct Schedule {
+    /// Apply, or make sure that it is applied; `None` while there is no sense in it.
+    check: Option<Deadline>,
+    /// Look at the neighbours.
+    refresh: Deadline,
+    /// The pause after the next failure.
+    retry: Duration,
+}
+
+impl Schedule {
+    const fn new(now: Deadline) -> Self {
+        Self {
+            check: None,
+            refresh: now,
+            retry: FIRST_RETRY,
+        }
+    }
+
+    fn check_within(&mut self, pause: Duration) {
+        let at = Deadline::now() + pause;
+        self.check = Some(self.check.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+struct Supervisor {
+    paths: FrrPaths,
+    desired: watch::Receiver<Option<Arc<Desired>>>,
+    reported: mpsc::Receiver<LinkEvent>,
+    query: FrrQuery,
+    board: Board,
+    config: Option<Config>,
+    schedule: Schedule,
+}
+
+impl Supervisor {
+    async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        self.take_desired();
+        loop {
+            let check = self
+                .schedule
+                .check
+                .unwrap_or_else(|| Deadline::now() + AUDIT);
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                Some(event) = self.reported.recv() => self.link(&event),
+                changed = self.desired.changed() => match changed {
+                    Ok(()) => self.take_desired(),
+                    Err(_) => return,
+                },
+                () = sleep_until(check) => self.check().await,
+                () = sleep_until(self.schedule.refresh) => self.refresh().await,
+            }
+        }
+    }
+
+    fn take_desired(&mut self) {
+        let desired = self.desired.borrow_and_update().clone();
+        let config = desired.as_deref().map(render);
+        if config.is_some() && config != self.config {
+            self.schedule.retry = FIRST_RETRY;
+            self.schedule.check_within(Duration::ZERO);
+        }
+        self.config = config;
+    }
+
+    fn link(&mut self, event: &LinkEvent) {
+        match event {
+            LinkEvent::Up(daemon, version) => {
+                tracing::info!(%daemon, %version, "connected");
+                self.schedule.retry = FIRST_RETRY;
+                self.schedule.refresh = Deadline::now();
+                if self.all_up() {
+                    self.schedule.check_within(Duration::ZERO);
+                }
+            }
+            LinkEvent::Down(daemon, reason) => {
+                tracing::warn!(%daemon, reason, "lost");
+                if *daemon == Daemon::Bgpd {
+                    self.board.neighbors(BTreeMap::new());
+                }
+            }
+        }
+    }
+
+    fn all_up(&self) -> bool {
+        let status = self.board.status.borrow();
+        Daemon::CONFIGURED
+            .iter()
+            .all(|daemon| status.daemons.get(daemon).is_some_and(DaemonStatus::is_up))
+    }
+
+    /// Whether a daemon came back so recently that `frr.conf` may still be read into it.
+    fn settling(&self) -> bool {
+        let status = self.board.status.borrow();
+        status
+            .daemons
+            .values()
+            .any(|daemon| daemon.is_up() && daemon.since.elapsed() < SETTLE)
+    }
+
+    /// Applies what is desired unless it is applied.
+    async fn check(&mut self) {
+        self.schedule.check = None;
+        let Some(config) = &self.config else { return };
+        if !self.all_up() {
+            return; // A link will report.
+        }
+        let start = Instant::now();
+        let known_good = self
+            .board
+            .status
+            .borrow()
+            .last_apply
+            .as_ref()
+            .is_some_and(|last| last.outcome.is_ok());
+        if known_good && matches!(is_applied(&self.query.links, config).await, Ok(true)) {
+            // `frr.conf` may have been written by a predecessor of ours, or not at all.
+            return self
+                .schedule
+                .check_within(if self.settling() { SETTLE } else { AUDIT });
+        }
+        let outcome = apply(&self.query.links, &self.paths, config).await;
+        self.publish(start, outcome);
+    }
+
+    fn publish(&mut self, start: Instant, outcome: Result<crate::apply::Applied, ApplyError>) {
+        let last = ApplyStatus {
+            at: Instant::now(),
+            took: start.elapsed(),
+            outcome: outcome.map_err(Arc::new),
+        };
+        let outcome = last.outcome.clone();
+        // First the state, then the news: whoever hears of it finds it true.
+        self.board
+            .status
+            .send_modify(|status| status.last_apply = Some(last));
+        match &outcome {
+            Ok(applied) => {
+                self.schedule.retry = FIRST_RETRY;
+                self.schedule
+                    .check_within(if self.settling() { SETTLE } else { AUDIT });
+                if !applied.is_empty() {
+                    tracing::info!(commands = applied.commands.len(), "configuration applied");
+                    self.board.tell(FrrEvent::Applied(applied.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "configuration not applied");
+                self.board.tell(FrrEvent::ApplyFailed(error.to_string()));
+                self.plan_retry(error.is_transient());
+            }
+        }
+    }
+
+    /// A refusal is tried again too, but rarely: what FRR objected to may be gone by then.
+    fn plan_retry(&mut self, transient: bool) {
+        let pause = if transient {
+            self.schedule.retry
+        } else {
+            LAST_RETRY
+        };
+        self.schedule.retry = (self.schedule.retry * 2).min(LAST_RETRY);
+        self.schedule.check_within(pause);
+    }
+
+    async fn refresh(&mut self) {
+        let start = Instant::now();
+        match self.query.summary().await {
+            Ok(summary) => {
+                let now = summary
+                    .peers()
+                    .map(|(who, peer)| (who, peer.into()))
+                    .collect();
+                self.board.neighbors(now);
+            }
+            Err(QueryError::Link(_)) => {} // The link has reported it.
+            Err(error) => tracing::warn!(%error, "cannot look at the neighbours"),
+        }
+        let pause = (start.elapsed() * REFRESH_SHARE).clamp(REFRESH, LAST_REFRESH);
+        self.schedule.refresh = Deadline::now() + pause;
+    }
+}

@@ -1,0 +1,501 @@
+//! Real FRR in network namespaces, which vanish with the test. Needs root and FRR; without either
+//! the tests say so and pass.
+//!
+//! `PATRONUS_FRR_ROOT=/some/root` takes FRR from another root file system, for example Debian 13's:
+//! `mmdebstrap --variant=minbase --include=frr,procps trixie /some/root`.
+
+#![allow(clippy::print_stderr, reason = "tests that are skipped say so")]
+
+mod cases;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use patronus_frr::status::FrrEvent;
+use patronus_frr::{Daemon, Desired, Frr, FrrHandle, FrrPaths, FrrStatus, bootstrap};
+use patronus_lab::{Node, Sandbox};
+use patronus_model::bgp::{Accept, Advertise};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+const FRRINIT: &str = "/usr/lib/frr/frrinit.sh";
+
+fn can_run(test: &str) -> bool {
+    let ready = is_root() && Path::new(FRRINIT).exists();
+    if !ready {
+        eprintln!("{test} skipped: it needs root and FRR");
+    }
+    ready
+}
+
+fn is_root() -> bool {
+    std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|text| text.lines().any(|line| line.starts_with("Uid:\t0\t0")))
+}
+
+/// A router of the lab: FRR as in production, and the supervisor, which sits outside and reaches
+/// in.
+struct Router {
+    node: Node,
+    frr: FrrHandle,
+    desired: watch::Sender<Option<Arc<Desired>>>,
+    conf: std::path::PathBuf,
+}
+
+impl Router {
+    /// Router `number` with an overlay interface. `ifb` stands in for the TUN of production.
+    fn start(sandbox: &Sandbox, number: u8) -> Result<Self> {
+        let node = sandbox.node(&format!("r{number}"))?;
+        node.sysctl(&[
+            ("net.ipv4.ip_forward", "1"),
+            ("net.ipv6.conf.all.forwarding", "1"),
+            ("net.ipv4.nexthop_compat_mode", "0"),
+            ("net.ipv4.conf.all.rp_filter", "0"),
+        ])?;
+        node.ip(&format!(
+            "link set lo up\n\
+             link add ov0 type ifb\n\
+             link set ov0 addrgenmode none\n\
+             link set ov0 up\n\
+             address add 10.255.0.{number}/16 dev ov0\n\
+             address add fd00:ff::{number}/64 dev ov0 nodad\n\
+             address add fe80::{number}/64 dev ov0 nodad\n\
+             rule add pref 100 lookup 100\n"
+        ))?;
+        node.run(["ip", "-6", "rule", "add", "pref", "100", "lookup", "100"])?;
+        let paths = FrrPaths {
+            etc: node.outside_path("/etc/frr/patronus"),
+            run: node.outside_path("/run/frr/patronus"),
+            ..FrrPaths::debian()?
+        };
+        match std::env::var("PATRONUS_FRR_ROOT") {
+            Ok(root) => start_from(&node, &root, paths.clone())?,
+            Err(_) => {
+                bootstrap::install(&paths)?;
+                node.run([FRRINIT, "start", "patronus"])?;
+            }
+        }
+        let conf = paths.frr_conf();
+        let (desired, wanted) = watch::channel(None);
+        let frr = Frr::spawn(paths, wanted, std::future::pending());
+        Ok(Self {
+            node,
+            frr,
+            desired,
+            conf,
+        })
+    }
+
+    fn want(&self, desired: Desired) {
+        self.desired.send_replace(Some(Arc::new(desired)));
+    }
+
+    /// Waits for the end of the attempt to apply what was wanted last.
+    async fn applied(&mut self) -> Result<patronus_frr::apply::Applied> {
+        loop {
+            match self.event().await? {
+                FrrEvent::Applied(applied) => return Ok(applied),
+                FrrEvent::ApplyFailed(words) => bail!(words),
+                _ => {}
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Result<FrrEvent> {
+        let event = timeout(Duration::from_secs(20), self.frr.events.recv()).await;
+        event
+            .context("nothing happens")?
+            .context("the supervisor ended")
+    }
+
+    /// The learned routes as the kernel has them, `prefix via gateway`, sorted.
+    fn learned(&self) -> Vec<String> {
+        let table = cases::TABLE.to_string();
+        let mut routes = Vec::new();
+        for family in ["-4", "-6"] {
+            // A table that was never used does not exist.
+            let list = [
+                "ip", family, "route", "show", "proto", "bgp", "table", &table,
+            ];
+            let text = self.node.run(list).unwrap_or_default();
+            routes.extend(
+                text.lines()
+                    .map(|line| line.split(" dev ").next().unwrap_or_default().to_owned()),
+            );
+        }
+        routes.sort();
+        routes
+    }
+
+    async fn learns(&self, expected: &[&str]) -> Result<()> {
+        let mut expected: Vec<_> = expected.iter().map(|route| (*route).to_owned()).collect();
+        expected.sort();
+        let start = Instant::now();
+        while self.learned() != expected {
+            if start.elapsed() > Duration::from_secs(20) {
+                bail!(
+                    "{}: {:#?} instead of {expected:#?}",
+                    self.node.name(),
+                    self.learned()
+                );
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    fn kill(&self, daemon: Daemon) -> Result<()> {
+        let script = format!("kill -9 $(cat /run/frr/patronus/{daemon}.pid)");
+        self.node.run(["sh", "-c", &script]).map(drop)
+    }
+}
+
+/// Starts the FRR of another root file system, with the node's directories in it.
+fn start_from(node: &Node, root: &str, mut paths: FrrPaths) -> Result<()> {
+    let owner = std::fs::metadata(format!("{root}/etc/frr"))?;
+    let (uid, gid) = (owner.uid(), owner.gid());
+    paths.owner = Some(bootstrap::Owner { uid, gid });
+    let script = format!(
+        "chown {uid}:{gid} /etc/frr /run/frr && mkdir -p {root}/run/frr &&\
+         for dir in /etc/frr /run/frr /proc /dev; do mount --rbind $dir {root}$dir || exit; done"
+    );
+    node.run(["sh", "-c", &script])?;
+    bootstrap::install(&paths)?;
+    node.run(["chroot", root, FRRINIT, "start", "patronus"])
+        .map(drop)
+}
+
+/// Joins two routers and routes their overlay addresses over the link, as the daemon would.
+fn join(sandbox: &Sandbox, a: u8, b: u8) -> Result<()> {
+    sandbox.link(
+        (&format!("r{a}"), &format!("to{b}")),
+        (&format!("r{b}"), &format!("to{a}")),
+    )?;
+    let subnet = a.max(b) * 10 + a.min(b);
+    for (near, far) in [(a, b), (b, a)] {
+        sandbox.find(&format!("r{near}"))?.ip(&format!(
+            "address add 172.16.{subnet}.{near}/24 dev to{far}\n\
+             address add fd01:{subnet}::{near}/64 dev to{far} nodad\n\
+             route add 10.255.0.{far}/32 via 172.16.{subnet}.{far} src 10.255.0.{near} table 100\n\
+             route add fd00:ff::{far}/128 via fd01:{subnet}::{far} src fd00:ff::{near} table 100\n"
+        ))?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_passes_prefixes_on_with_itself_as_next_hop() -> Result<()> {
+    if !can_run("a_hub_passes_prefixes_on_with_itself_as_next_hop") {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-hub")?;
+    let [mut hub, mut two, mut three] = routers(&sandbox)?;
+    join(&sandbox, 1, 2)?;
+    join(&sandbox, 1, 3)?;
+    hub.want(cases::hub());
+    let spoke = |number: u8, accept| {
+        let networks = [format!("10.{number}.0.0/16"), format!("fd00:{number}::/48")];
+        let networks = [networks[0].as_str(), networks[1].as_str()];
+        let from_hub = |neighbor: &mut patronus_model::bgp::BgpNeighbor| neighbor.accept = accept;
+        cases::router(number, &networks, cases::sites(number, 1, from_hub))
+    };
+    two.want(spoke(2, Accept::All));
+    three.want(spoke(3, Accept::AllButDefault));
+    for router in [&mut hub, &mut two, &mut three] {
+        assert!(router.applied().await?.leftovers.is_empty());
+    }
+
+    let of_hub = ["10.1.0.0/16 via 10.255.0.1", "fd00:1::/48 via fd00:ff::1"];
+    let of_three = ["10.3.0.0/16 via 10.255.0.1", "fd00:3::/48 via fd00:ff::1"];
+    let of_two = ["10.2.0.0/16 via 10.255.0.1", "fd00:2::/48 via fd00:ff::1"];
+    let default = ["default via 10.255.0.1", "default via fd00:ff::1"];
+    two.learns(&[of_hub, of_three].concat()).await?;
+    three.learns(&[of_hub, of_two].concat()).await?;
+
+    hub.want(cases::hub_with_default());
+    assert!(hub.applied().await?.leftovers.is_empty());
+    two.learns(&[of_hub, of_three, default].concat()).await?;
+    three.learns(&[of_hub, of_two].concat()).await?;
+
+    hub.want(cases::hub());
+    hub.applied().await?;
+    two.learns(&[of_hub, of_three].concat()).await?;
+    assert_eq!(hub.frr.query.neighbors().await?.0.len(), 4);
+    let mut status = hub.frr.status.clone();
+    let told = |status: &FrrStatus| {
+        status.neighbors.len() == 4
+            && status
+                .neighbors
+                .values()
+                .all(|it| (it.received, it.sent) == (1, 3))
+    };
+    timeout(Duration::from_secs(5), status.wait_for(told)).await??;
+    assert!(hub.frr.status.borrow().is_good());
+
+    two.node.run(["ip", "link", "set", "to1", "down"])?;
+    let lost = loop {
+        if let FrrEvent::NeighborDown(who) = hub.event().await? {
+            break who;
+        }
+    };
+    assert!(lost == cases::v4(2) || lost == cases::v6(2), "{lost}");
+    sandbox.stop()
+}
+
+fn routers(sandbox: &Sandbox) -> Result<[Router; 3]> {
+    Ok([
+        Router::start(sandbox, 1)?,
+        Router::start(sandbox, 2)?,
+        Router::start(sandbox, 3)?,
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_hub_reflects_with_itself_as_next_hop() -> Result<()> {
+    if !can_run("an_internal_hub_reflects") {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-ibgp")?;
+    let [mut hub, mut two, mut three] = routers(&sandbox)?;
+    join(&sandbox, 1, 2)?;
+    join(&sandbox, 1, 3)?;
+    let internal = |number: u8, others: &[u8]| {
+        let networks = [format!("10.{number}.0.0/16"), format!("fd00:{number}::/48")];
+        let neighbors = others.iter().flat_map(|other| {
+            cases::sites(number, *other, |neighbor| {
+                neighbor.remote_asn = cases::asn(1);
+                if number == 1 {
+                    neighbor.advertise = Advertise::Everything;
+                }
+            })
+        });
+        let networks = [networks[0].as_str(), networks[1].as_str()];
+        let mut router = cases::router(number, &networks, neighbors.collect());
+        router.bgp.asn = cases::asn(1);
+        router
+    };
+    hub.want(internal(1, &[2, 3]));
+    two.want(internal(2, &[1]));
+    three.want(internal(3, &[1]));
+    for router in [&mut hub, &mut two, &mut three] {
+        assert!(router.applied().await?.leftovers.is_empty());
+    }
+    let of_hub = ["10.1.0.0/16 via 10.255.0.1", "fd00:1::/48 via fd00:ff::1"];
+    let of_three = ["10.3.0.0/16 via 10.255.0.1", "fd00:3::/48 via fd00:ff::1"];
+    two.learns(&[of_hub, of_three].concat()).await?;
+    sandbox.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_told_it()
+-> Result<()> {
+    if !can_run("an_ordinary_site_tells") {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-mesh")?;
+    let [mut one, mut two, mut lan] = routers(&sandbox)?;
+    join(&sandbox, 1, 2)?;
+    join(&sandbox, 2, 3)?;
+    // Router 3 is a stranger to router 2, on its LAN, and announces what it should not, too.
+    let mut stranger = cases::third_party("172.16.32.2", 2);
+    let mut at_two = cases::third_party("172.16.32.3", 3);
+    for neighbor in [&mut stranger, &mut at_two] {
+        neighbor.advertise = Advertise::Everything;
+        neighbor.timers.connect_retry = 1;
+    }
+    let networks = ["10.3.0.0/16", "0.0.0.0/0", "10.255.77.0/24"];
+    let mut of_stranger = cases::router(3, &networks, vec![stranger]);
+    of_stranger.overlay.subnet_v4 = None;
+    of_stranger.overlay.subnet_v6 = None;
+    lan.want(of_stranger);
+    let site = |local, remote| cases::site(local, remote, cases::v4);
+    one.want(cases::router(
+        1,
+        &["10.1.0.0/16", "10.255.0.0/16"],
+        vec![site(1, 2)],
+    ));
+    two.want(cases::router(2, &["10.2.0.0/16"], vec![site(2, 1), at_two]));
+    for router in [&mut one, &mut two, &mut lan] {
+        assert!(router.applied().await?.leftovers.is_empty());
+    }
+
+    one.learns(&["10.2.0.0/16 via 10.255.0.2", "10.3.0.0/16 via 10.255.0.2"])
+        .await?;
+    two.learns(&["10.1.0.0/16 via 10.255.0.1"]).await?;
+    let main = two.node.run(["ip", "route", "show", "proto", "bgp"])?;
+    assert!(main.starts_with("10.3.0.0/16 via 172.16.32.3"), "{main}");
+    assert_eq!(main.lines().count(), 1, "{main}");
+    let up = two.frr.query.bfd_peers().await?;
+    assert_eq!(up.len(), 1, "{up:?}");
+
+    // Once router 1 is told nothing external, it keeps only what is router 2's own.
+    let mut own = cases::router(2, &["10.2.0.0/16"], vec![site(2, 1)]);
+    own.bgp.neighbors.push(cases::third_party("172.16.32.3", 3));
+    own.bgp.neighbors[0].advertise = Advertise::OwnNetworks;
+    two.want(own);
+    two.applied().await?;
+    one.learns(&["10.2.0.0/16 via 10.255.0.2"]).await?;
+    sandbox.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_dies_is_noticed_at_once_and_loses_no_routes() -> Result<()> {
+    if !can_run("a_daemon_that_dies") {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-death")?;
+    let (mut one, mut two) = (Router::start(&sandbox, 1)?, Router::start(&sandbox, 2)?);
+    join(&sandbox, 1, 2)?;
+    one.want(cases::router(
+        1,
+        &["10.1.0.0/16", "fd00:1::/48"],
+        cases::sites(1, 2, |_| ()),
+    ));
+    two.want(cases::router(
+        2,
+        &["10.2.0.0/16", "fd00:2::/48"],
+        cases::sites(2, 1, |_| ()),
+    ));
+    one.applied().await?;
+    two.applied().await?;
+    let routes = ["10.1.0.0/16 via 10.255.0.1", "fd00:1::/48 via fd00:ff::1"];
+    two.learns(&routes).await?;
+    one.learns(&["10.2.0.0/16 via 10.255.0.2", "fd00:2::/48 via fd00:ff::2"])
+        .await?;
+    // Both ends must have said that they are done (End-of-RIB) to hold on to routes.
+    sleep(Duration::from_secs(4)).await;
+
+    for (victim, daemon) in [(1, Daemon::Bgpd), (2, Daemon::Bgpd), (2, Daemon::Zebra)] {
+        let router = if victim == 1 { &mut one } else { &mut two };
+        while router.frr.events.try_recv().is_ok() {}
+        let start = Instant::now();
+        router.kill(daemon)?;
+        let event = router.event().await?;
+        let noticed = start.elapsed();
+        ensure!(matches!(event, FrrEvent::DaemonLost { daemon: lost, .. } if lost == daemon));
+        ensure!(
+            noticed < Duration::from_millis(200),
+            "{daemon}: {noticed:?}"
+        );
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            ensure!(
+                two.learned() == routes,
+                "{daemon} of {victim}: {:?}",
+                two.learned()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+        let router = if victim == 1 { &one } else { &two };
+        let status = router.frr.status.borrow().clone();
+        ensure!(status.is_good(), "{status:?}");
+        eprintln!("{daemon} of router {victim}: noticed after {noticed:?}");
+    }
+    sandbox.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frr_shows_every_case_exactly_as_it_was_rendered() -> Result<()> {
+    if !can_run("frr_shows_every_case") {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-echo")?;
+    let mut router = Router::start(&sandbox, 1)?;
+    let all = cases::all();
+    let there_and_back = all.iter().chain(all.iter().rev().skip(1));
+    for (case, desired) in there_and_back {
+        let mut desired = desired.clone();
+        // A router cannot be its own neighbour, which some cases make of router 1.
+        desired
+            .bgp
+            .neighbors
+            .retain(|it| it.address != cases::v4(1) && it.address != cases::v6(1));
+        router.want(desired.clone());
+        let applied = router.applied().await.context(*case)?;
+        ensure!(
+            applied.leftovers.is_empty(),
+            "{case}: {:?}",
+            applied.leftovers
+        );
+        let written = std::fs::read_to_string(&router.conf)?;
+        ensure!(
+            written == *patronus_frr::render::render(&desired).to_text(),
+            "{case}"
+        );
+    }
+    sandbox.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_frr_refuses_leaves_everything_as_it_was() -> Result<()> {
+    if !can_run("a_configuration_that_frr_refuses") {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-refusal")?;
+    let mut router = Router::start(&sandbox, 1)?;
+    router.want(cases::hub());
+    router.applied().await?;
+    let show = ["vtysh", "-N", "patronus", "-c", "show running-config"];
+    let (before, file) = (
+        router.node.run(show)?,
+        std::fs::read_to_string(&router.conf)?,
+    );
+
+    // Nobody can be their own neighbour, which only bgpd knows: the syntax is right. Much is
+    // applied before it comes to that.
+    let mut wrong = cases::hub_with_default();
+    wrong.bgp.asn = cases::asn(77);
+    wrong.bgp.neighbors.push(cases::site(1, 1, cases::v6));
+    router.want(wrong);
+    let error = router.applied().await.unwrap_err().to_string();
+    assert!(
+        error.contains("fd00:ff::1") && error.contains("bgpd"),
+        "{error}"
+    );
+    assert!(!error.contains("s3cret"), "{error}");
+    assert_eq!(router.node.run(show)?, before);
+    assert_eq!(std::fs::read_to_string(&router.conf)?, file);
+    sandbox.stop()
+}
+
+/// Not a test of anything but time: run it with `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, 10 s"]
+async fn a_thousand_neighbours() -> Result<()> {
+    if !can_run("a_thousand_neighbours") {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-many")?;
+    let mut router = Router::start(&sandbox, 1)?;
+    // bgpd keeps a TCP-MD5 key per neighbour on its listening socket.
+    router.node.sysctl(&[("net.core.optmem_max", "1048576")])?;
+    let many = |count: u16| {
+        let networks: Vec<String> = (0..count / 4)
+            .map(|n| format!("10.{}.{}.0/24", n / 200, n % 200))
+            .collect();
+        let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+        let neighbors = (1..=count).map(|n| {
+            let mut neighbor = cases::site(1, 2, cases::v4);
+            let [high, low] = n.to_be_bytes();
+            neighbor.address = [10, 255, 100 + high, low].into();
+            neighbor
+        });
+        cases::router(1, &networks, neighbors.collect())
+    };
+    for count in [1000, 900, 1000, 0] {
+        router.want(many(count));
+        let commands = router.applied().await?.commands.len();
+        let took = router
+            .frr
+            .status
+            .borrow()
+            .last_apply
+            .as_ref()
+            .map(|last| last.took);
+        eprintln!("{count} neighbours: {commands} commands in {took:?}");
+    }
+    sandbox.stop()
+}

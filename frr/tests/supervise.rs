@@ -1,0 +1,62 @@
+//! The supervisor where there is no FRR.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use patronus_frr::bootstrap::PATHSPACE;
+use patronus_frr::{Daemon, Frr, FrrPaths};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+mod cases;
+
+fn nowhere(root: &std::path::Path) -> FrrPaths {
+    FrrPaths {
+        pathspace: PATHSPACE.to_owned(),
+        etc: root.join("etc"),
+        run: root.join("run"),
+        vtysh: None,
+        owner: None,
+    }
+}
+
+#[tokio::test]
+async fn without_frr_everything_is_down_and_nothing_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let (_desired, wanted) = watch::channel(Some(Arc::new(cases::hub())));
+    let frr = Frr::spawn(nowhere(root.path()), wanted, std::future::pending());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let status = frr.status.borrow().clone();
+    assert!(!status.is_good() && status.last_apply.is_none());
+    assert!(status.daemons.keys().eq(&Daemon::CONFIGURED));
+    assert!(status.daemons.values().all(|daemon| !daemon.is_up()));
+    let error = frr.query.neighbors().await.unwrap_err();
+    assert_eq!(error.to_string(), "bgpd is not running");
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn the_supervisor_ends_when_it_is_told_to() {
+    let root = tempfile::tempdir().unwrap();
+    let (_desired, wanted) = watch::channel(None);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async { drop(stopped.await) };
+    let frr = Frr::spawn(nowhere(root.path()), wanted, shutdown);
+    stop.send(()).unwrap();
+    timeout(Duration::from_secs(1), frr.task)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_supervisor_ends_when_nobody_wants_anything_any_more() {
+    let root = tempfile::tempdir().unwrap();
+    let (desired, wanted) = watch::channel(None);
+    let frr = Frr::spawn(nowhere(root.path()), wanted, std::future::pending());
+    drop(desired);
+    timeout(Duration::from_secs(1), frr.task)
+        .await
+        .unwrap()
+        .unwrap();
+}

@@ -1,0 +1,84 @@
+//! Every recipe, one after the other, each in a process of its own so that none can spoil the
+//! others; then all results together.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::report::{Destination, Machine, Report};
+
+/// What is to be run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    destination: Destination,
+}
+
+/// Quick ones first.
+const RECIPES: [&str; 7] = [
+    "engine",
+    "nexthop",
+    "memory",
+    "throughput",
+    "bfd",
+    "failover",
+    "restart",
+];
+
+/// The name of the report on all recipes.
+const ALL: &str = "bench";
+
+/// Runs everything, and writes `bench.json`. A missed target is no error.
+///
+/// # Errors
+/// Names the recipes that could not run.
+#[expect(clippy::print_stdout, reason = "a command-line tool")]
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let directory = &arguments.destination.output;
+    let machine = Machine::here();
+    let started = Instant::now();
+    let mut results = Vec::new();
+    let mut failures = Vec::new();
+    for (number, recipe) in (1..).zip(RECIPES) {
+        println!("[{number}/{}] {recipe}", RECIPES.len());
+        match one(recipe, directory) {
+            Ok(report) => results.extend(report.results),
+            Err(error) => {
+                println!("  {recipe} could not run: {error:#}");
+                failures.push(recipe);
+            }
+        }
+    }
+    let report = Report { machine, results };
+    println!("All together, after {:.0?}:\n", started.elapsed());
+    report.publish(&arguments.destination, ALL)?;
+    for row in report.missed() {
+        println!("MISSED: {} is {:.3} {}", row.metric, row.value, row.unit);
+    }
+    if !failures.is_empty() {
+        bail!("could not run: {}", failures.join(", "));
+    }
+    Ok(())
+}
+
+fn one(recipe: &str, directory: &Path) -> Result<Report> {
+    // A report of yesterday must not pass for one of today.
+    match fs::remove_file(directory.join(recipe).with_extension("json")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)?,
+        _ => {}
+    }
+    let status = Command::new(std::env::current_exe()?)
+        .arg(recipe)
+        .arg("--output")
+        .arg(directory)
+        .status()
+        .context("starting it")?;
+    if !status.success() {
+        bail!("{status}; it says above why");
+    }
+    Report::read(directory, recipe)
+}

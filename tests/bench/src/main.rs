@@ -1,0 +1,49 @@
+//! `patronus-bench`: one subcommand per recipe.
+
+use clap::{Parser, Subcommand};
+use patronus_bench::{all, bfd, engine, failover, memory, nexthop, restart, throughput};
+
+/// Measures Patronus beside other software on this machine, and writes target/bench/RECIPE.json.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Subcommand)]
+enum Recipe {
+    /// Everything below, and target/bench/bench.json with all results.
+    All(all::Arguments),
+    /// CPU and false alarms of many BFD sessions, ours and bfdd's.
+    Bfd(bfd::Arguments),
+    /// What the engine costs per tick, failure, decision and comparison.
+    Engine(engine::Arguments),
+    /// Moving one nexthop object, and replacing the routes that use it.
+    Nexthop(nexthop::Arguments),
+    /// How long traffic stands still when an uplink dies without a word.
+    Failover(failover::Arguments),
+    /// What fits through, ours beside bare WireGuard.
+    Throughput(throughput::Arguments),
+    /// What a router with 1,000 paths takes of memory.
+    Memory(memory::Arguments),
+    /// What it costs that a process dies under traffic.
+    Restart(restart::Arguments),
+    /// Internal: the speaker that `bfd` starts in a namespace.
+    #[command(hide = true)]
+    BfdSpeaker(bfd::speaker::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().recipe {
+        Recipe::Bfd(arguments) => bfd::run(&arguments),
+        Recipe::Engine(arguments) => engine::run(&arguments),
+        Recipe::Nexthop(arguments) => nexthop::run(&arguments),
+        Recipe::Failover(arguments) => failover::run(&arguments),
+        Recipe::Throughput(arguments) => throughput::run(&arguments),
+        Recipe::Memory(arguments) => memory::run(&arguments),
+        Recipe::Restart(arguments) => restart::run(&arguments),
+        Recipe::All(arguments) => all::run(&arguments),
+        Recipe::BfdSpeaker(arguments) => bfd::speaker::run(&arguments),
+    }
+}

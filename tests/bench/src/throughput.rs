@@ -1,0 +1,159 @@
+//! How much fits through: bare WireGuard beside ours, forwarding between hosts of two sites.
+//!
+//! Two labs of one shape are up at the same time: two sites, one uplink each, no WAN emulator. In
+//! one of them Patronus runs; in the other there is one wireguard-go tunnel of the same MTU between
+//! the same routers, a route in the main table at either end, and one nftables rule which loads
+//! conntrack, as ours does. Traffic runs through one and through the other by turns, which is what
+//! makes the ratio trustworthy on a machine that does other things: each ratio is that of two
+//! neighbouring runs, and the median of all ratios is reported. Patronus idles during the runs of
+//! the other lab, and its BFD costs both the same.
+
+mod bare;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use patronus_e2e::Network;
+use patronus_e2e::network::STANDARD;
+use patronus_lab::traffic::{Endpoint, UdpSpec, UdpStream, tcp_throughput};
+use patronus_lab::{Lab, Topology};
+
+use crate::report::{Destination, Machine, Report, Row, Target, progress};
+use crate::samples::Samples;
+
+/// What the recipe is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Runs through each of the two.
+    #[arg(long, default_value_t = 7)]
+    pub runs: usize,
+    /// How long each run is measured, in seconds.
+    #[arg(long, default_value_t = 3)]
+    pub seconds: u64,
+    /// Parallel TCP connections.
+    #[arg(long, default_value_t = 2)]
+    pub connections: usize,
+    #[command(flatten)]
+    destination: Destination,
+}
+
+const DIRECT: &str = "
+isps: [{ name: telco }]
+sites:
+  - { name: berlin, uplinks: [{ name: fibre, isp: telco, direct: true }] }
+  - { name: lisbon, uplinks: [{ name: fibre, isp: telco, direct: true }] }
+";
+/// Ours shall reach this share of what bare WireGuard reaches.
+const RATIO: f64 = 0.95;
+/// Bytes of a small packet.
+const SMALL: usize = 100;
+/// Small packets that are offered in a second: more than wireguard-go carries on two cores.
+const OFFERED: u32 = 80_000;
+/// How long small packets are sent in each run.
+const SMALL_TIME: Duration = Duration::from_millis(1500);
+
+/// Measures, prints a table and writes the report.
+///
+/// # Errors
+/// When one of the labs does not come up, or a connection breaks.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let machine = Machine::here();
+    progress("bringing up two labs");
+    let ours = Network::up_with(DIRECT, |_, _| {}).context("with Patronus")?;
+    let mtu = bare::tunnel_mtu(ours.lab.router("berlin")?.node())?;
+    let theirs = Lab::up(&Topology::parse(DIRECT)?)?;
+    let tunnel = bare::Tunnel::make(&theirs, mtu).context("bare WireGuard")?;
+    let runs = Runs {
+        ours: &ours.lab,
+        theirs: &theirs,
+    };
+    let tcp = runs.alternate("TCP, Mbit/s", arguments.runs, |lab| tcp(lab, arguments))?;
+    let udp = runs.alternate("small UDP, packets/s", arguments.runs, small_packets)?;
+    drop(tunnel);
+    theirs.stop()?;
+    ours.lab.stop()?;
+    let results = [
+        tcp.ratio("throughput_ratio").target(Target::AtLeast(RATIO)),
+        tcp.row("throughput", "Mbit/s"),
+        udp.ratio("small_packets_ratio"),
+        udp.row("small_packets", "1/s"),
+    ];
+    let results = results.to_vec();
+    Report { machine, results }.publish(&arguments.destination, "throughput")
+}
+
+/// What was reached, run by run.
+struct Pairs(Vec<(f64, f64)>);
+
+impl Pairs {
+    fn ratio(&self, metric: &str) -> Row {
+        let ratios: Samples = self.0.iter().map(|(ours, theirs)| ours / theirs).collect();
+        Row::new(metric, ratios.p50(), "1")
+    }
+
+    fn row(&self, metric: &str, unit: &str) -> Row {
+        let ours: Samples = self.0.iter().map(|(ours, _)| *ours).collect();
+        let theirs: Samples = self.0.iter().map(|(_, theirs)| *theirs).collect();
+        Row::new(metric, ours.p50(), unit).beside("bare WireGuard", theirs.p50())
+    }
+}
+
+/// The two labs.
+struct Runs<'a> {
+    ours: &'a Lab,
+    theirs: &'a Lab,
+}
+
+impl Runs<'_> {
+    /// One pair of runs after the other, each beginning where the one before ended, so that
+    /// neither of the two is always the first.
+    fn alternate(
+        &self,
+        what: &str,
+        runs: usize,
+        measure: impl Fn(&Lab) -> Result<f64>,
+    ) -> Result<Pairs> {
+        // Handshakes, neighbours and routes are in place after this.
+        measure(self.ours)?;
+        measure(self.theirs)?;
+        let pair = |number| {
+            let (ours, theirs) = if number % 2 == 0 {
+                let theirs = measure(self.theirs)?;
+                (measure(self.ours)?, theirs)
+            } else {
+                (measure(self.ours)?, measure(self.theirs)?)
+            };
+            progress(format!("{what}: {ours:.0}, bare {theirs:.0}"));
+            Ok((ours, theirs))
+        };
+        (1..=runs).map(pair).collect::<Result<_>>().map(Pairs)
+    }
+}
+
+fn ends(lab: &Lab) -> Result<(Endpoint, Endpoint)> {
+    let (from, to) = (lab.host("berlin", 1)?, lab.host("lisbon", 1)?);
+    Ok((from.ipv4(0)?, to.ipv4(STANDARD)?))
+}
+
+fn tcp(lab: &Lab, arguments: &Arguments) -> Result<f64> {
+    let (from, to) = ends(lab)?;
+    let time = Duration::from_secs(arguments.seconds);
+    Ok(tcp_throughput(&from, &to, arguments.connections, time)?.mbit_per_s)
+}
+
+/// Small packets that arrive in a second when too many are sent.
+fn small_packets(lab: &Lab) -> Result<f64> {
+    let (mut from, to) = ends(lab)?;
+    from.port = STANDARD;
+    let start = Instant::now();
+    let stream = UdpStream::start(&UdpSpec {
+        both_ways: false,
+        packets_per_second: OFFERED,
+        payload: SMALL,
+        ..UdpSpec::new(from, to)
+    })?;
+    std::thread::sleep(SMALL_TIME);
+    let sent_for = start.elapsed();
+    let received = stream.stop().a_to_b.received;
+    Ok(received as f64 / sent_for.as_secs_f64())
+}

@@ -1,0 +1,95 @@
+//! What people see of the demo.
+#![allow(
+    clippy::print_stdout,
+    reason = "showing things is all that a demo does"
+)]
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::network::Network;
+
+/// How often the routers are asked what happened.
+const ASK: Duration = Duration::from_millis(200);
+
+/// Prints what happens, with the time since the start.
+pub struct Screen {
+    started: Instant,
+    colour: bool,
+    /// The last event of each site that has been shown.
+    seen: BTreeMap<String, u64>,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self {
+            started: Instant::now(),
+            colour,
+            seen: BTreeMap::new(),
+        }
+    }
+}
+
+impl Screen {
+    /// Something that is so.
+    pub fn say(&self, text: &str) {
+        self.line("", text, "");
+    }
+
+    /// Something that we do to the network.
+    pub fn act(&self, text: &str) {
+        self.line("\x1b[1m", &format!("▶ {text}"), "\x1b[0m");
+    }
+
+    /// Shows for a while what the routers report: paths that change and traffic that moves.
+    ///
+    /// # Errors
+    /// When a router cannot be asked.
+    pub fn watch(&mut self, network: &mut Network, duration: Duration) -> Result<()> {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            std::thread::sleep(ASK);
+            let mut lines = Vec::new();
+            for (site, router) in network.patronus.routers() {
+                let events = router.json(&["events"])?;
+                lines.extend(self.news(site, &events));
+            }
+            lines
+                .iter()
+                .for_each(|line| self.line("\x1b[36m", line, "\x1b[0m"));
+        }
+        Ok(())
+    }
+
+    fn news(&mut self, site: &str, events: &Value) -> Vec<String> {
+        let list = events.as_array().map(Vec::as_slice).unwrap_or_default();
+        let number = |event: &Value| event["sequence"].as_u64().unwrap_or(0);
+        let last = self.seen.get(site).copied();
+        self.seen
+            .insert(site.to_owned(), list.iter().map(number).max().unwrap_or(0));
+        // What happened before we began to watch is how the network came up.
+        let Some(last) = last else { return Vec::new() };
+        let shown = |event: &&Value| {
+            number(event) > last && matches!(event["kind"].as_str(), Some("MOVED" | "PATH"))
+        };
+        let message = |event: &Value| Some(format!("  {site:<7} {}", event["message"].as_str()?));
+        list.iter().filter(shown).filter_map(message).collect()
+    }
+
+    fn line(&self, before: &str, text: &str, after: &str) {
+        let (before, after) = if self.colour {
+            (before, after)
+        } else {
+            ("", "")
+        };
+        println!(
+            "{:6.1} s  {before}{text}{after}",
+            self.started.elapsed().as_secs_f64()
+        );
+    }
+}

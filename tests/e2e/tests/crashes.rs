@@ -1,0 +1,107 @@
+//! Processes die, and forwarding does not.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use patronus_e2e::network::{PATIENCE, VOICE};
+use patronus_e2e::{Family, Network};
+use patronus_lab::{Cut, Signal};
+
+fn pause(seconds: u64) {
+    std::thread::sleep(Duration::from_secs(seconds));
+}
+
+#[test]
+fn a_killed_patronusd_loses_no_packet_neither_dead_nor_when_it_returns() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    pause(6);
+    let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+    pause(1);
+    network
+        .patronus
+        .at("berlin")?
+        .daemon()?
+        .signal(Signal::SIGKILL)?;
+    pause(5);
+    network.patronus.at("berlin")?.start_daemon()?;
+    network.patronus.wait_until_well(PATIENCE)?;
+    pause(3);
+    let report = stream.stop();
+    assert_eq!(report.lost(), 0, "{report:?}");
+
+    let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+    pause(1);
+    network.lab.cut("berlin", "fibre", Cut::Swallow)?;
+    pause(3);
+    let blackout = stream.stop().longest_blackout_ms();
+    assert!(
+        blackout > 0.0 && blackout < 2000.0,
+        "it still fails over: {blackout} ms"
+    );
+    network.lab.stop()
+}
+
+#[test]
+fn a_planned_stop_moves_nothing_at_the_far_end() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    pause(6);
+    let path = network.path_of("lisbon", "berlin", "voice")?;
+    let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+    pause(1);
+    network
+        .patronus
+        .at("berlin")?
+        .daemon()?
+        .stop(Duration::from_secs(5))?;
+    pause(4);
+    assert_eq!(network.path_of("lisbon", "berlin", "voice")?, path);
+    network.patronus.at("berlin")?.start_daemon()?;
+    network.patronus.wait_until_well(PATIENCE)?;
+    let report = stream.stop();
+    assert_eq!(report.lost(), 0, "{report:?}");
+    network.lab.stop()
+}
+
+/// Kills a program of a site's router by name, and says how long until all is well again.
+fn kill(network: &mut Network, site: &str, pattern: &str) -> Result<Duration> {
+    let node = network.lab.router(site)?.node().clone();
+    let pids = network.processes(site, pattern)?;
+    let pid = pids.first().context("no such process")?;
+    node.run(["kill", "-9", pid])?;
+    pause(1);
+    network.patronus.wait_until_well(PATIENCE)
+}
+
+#[test]
+fn killed_routing_daemons_return_and_no_packet_is_lost_meanwhile() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    pause(6);
+    for daemon in ["frr/bgpd", "frr/zebra"] {
+        let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+        pause(1);
+        let took = kill(&mut network, "berlin", daemon)?;
+        // Longer than stale routes are kept: whatever was not learned again would be gone.
+        pause(22);
+        let report = stream.stop();
+        assert_eq!(
+            report.lost(),
+            0,
+            "{daemon}, back after {took:?}: {report:?}"
+        );
+    }
+    network.lab.stop()
+}
+
+#[test]
+fn a_killed_user_space_wireguard_is_replaced() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    pause(6);
+    let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+    pause(1);
+    kill(&mut network, "berlin", "wireguard-go.*pat-1-1")?;
+    pause(5);
+    let report = stream.stop();
+    assert!(report.longest_blackout_ms() < 2000.0, "{report:?}");
+    assert_eq!(network.path_of("berlin", "lisbon", "voice")?, "fibre→fibre");
+    network.lab.stop()
+}

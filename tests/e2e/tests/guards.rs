@@ -1,0 +1,130 @@
+//! What must never happen.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use patronus_e2e::network::{STANDARD, VOICE};
+use patronus_e2e::{Family, Network};
+use patronus_lab::Cut;
+use patronus_lab::traffic::Capture;
+
+/// Everything that only the overlay may carry.
+const OVERLAY: &str = "net 10.0.0.0/8 or net fd00::/16";
+
+#[test]
+fn no_packet_of_the_overlay_leaves_in_the_clear_even_when_all_paths_are_down() -> Result<()> {
+    let network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    let mut captures = Vec::new();
+    for site in &network.lab.plan().sites {
+        for uplink in &site.uplinks {
+            let isp = network.lab.node(&uplink.isp)?;
+            captures.push(Capture::start(&isp, &uplink.link, OVERLAY)?);
+        }
+    }
+    let v4 = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+    let v6 = network.stream("berlin", "lisbon", STANDARD, Family::V6)?;
+    std::thread::sleep(Duration::from_secs(1));
+    for uplink in ["fibre", "lte"] {
+        network.lab.cut("lisbon", uplink, Cut::Swallow)?;
+    }
+    // Longer than BGP's hold time of 9 s and what lingers after it.
+    std::thread::sleep(Duration::from_secs(25));
+    assert!(
+        network.ping("berlin", "lisbon", Family::V4).is_err(),
+        "all paths are down"
+    );
+    let (v4, v6) = (v4.stop(), v6.stop());
+    assert!(v4.lost() > 1000 && v6.lost() > 1000);
+    for capture in captures {
+        assert_eq!(capture.stop()?, Vec::<String>::new());
+    }
+    network.lab.stop()
+}
+
+#[test]
+fn a_mesh_site_that_sends_from_another_sites_prefix_is_dropped() -> Result<()> {
+    let network = Network::up(include_str!("../topologies/three-sites.yaml"))?;
+    // Lisbon pretends to be a host of Oslo's.
+    let lisbon = network.lab.router("lisbon")?.node().clone();
+    let oslo = network.address("oslo", Family::V4)?;
+    let berlin = network.lab.host("berlin", 1)?;
+    let target = network.address("berlin", Family::V4)?.to_string();
+    lisbon.run(["ip", "addr", "add", &format!("{oslo}/32"), "dev", "lo"])?;
+    let capture = Capture::start(berlin.node(), "eth0", &format!("icmp and src {oslo}"))?;
+    let from = oslo.to_string();
+    let _ = lisbon.run([
+        "ping", "-n", "-c", "5", "-i", "0.2", "-W", "1", "-I", &from, &target,
+    ]);
+    assert_eq!(capture.stop()?, Vec::<String>::new());
+    // And the capture would have seen them.
+    let capture = Capture::start(berlin.node(), "eth0", "icmp")?;
+    network.ping("oslo", "berlin", Family::V4)?;
+    assert!(!capture.stop()?.is_empty());
+    network.lab.stop()
+}
+
+#[test]
+fn teardown_leaves_nothing_of_ours_and_everything_of_others() -> Result<()> {
+    let mut network = Network::start(include_str!("../topologies/two-sites.yaml"), |_, _| {})?;
+    network
+        .patronus
+        .wait_until_well(patronus_e2e::network::PATIENCE)?;
+    let node = network.lab.router("berlin")?.node().clone();
+    let run = |argv: &[&str]| node.run(argv.iter().copied());
+    // Somebody else's things, beside ours.
+    run(&[
+        "ip", "rule", "add", "pref", "1050", "fwmark", "0x77", "lookup", "7050",
+    ])?;
+    run(&[
+        "ip",
+        "route",
+        "add",
+        "198.18.0.0/15",
+        "dev",
+        "lan1",
+        "table",
+        "7050",
+    ])?;
+    run(&[
+        "ip", "link", "add", "patch0", "type", "veth", "peer", "name", "patch1",
+    ])?;
+    run(&["ip", "nexthop", "add", "id", "4026597633", "dev", "lan1"])?;
+    run(&["nft", "add", "table", "inet", "somebody"])?;
+    let berlin = network.patronus.at("berlin")?;
+    berlin.daemon()?.stop(Duration::from_secs(5))?;
+    berlin.patronus(&["teardown", "--yes"])?;
+
+    let rules = run(&["ip", "rule"])? + &run(&["ip", "-6", "rule"])?;
+    assert!(!rules.contains("proto 80"), "{rules}");
+    assert!(rules.contains("fwmark 0x77"), "{rules}");
+    for family in ["-4", "-6"] {
+        let routes = run(&["ip", family, "route", "show", "table", "all"])?;
+        assert!(!routes.contains("proto 80"), "{routes}");
+    }
+    assert!(run(&["ip", "route", "show", "table", "7050"])?.contains("198.18.0.0/15"));
+    let links = run(&["ip", "-br", "link"])?;
+    assert!(
+        !links.contains("pat-") && !links.contains("pat0"),
+        "{links}"
+    );
+    assert!(links.contains("patch0"), "{links}");
+    let nexthops = run(&["ip", "nexthop"])?;
+    assert!(
+        !nexthops.contains("proto 80") && nexthops.contains("4026597633"),
+        "{nexthops}"
+    );
+    let tables = run(&["nft", "list", "tables"])?;
+    assert!(
+        !tables.contains("patronus") && tables.contains("somebody"),
+        "{tables}"
+    );
+    assert_eq!(
+        run(&["sysctl", "-n", "net.ipv4.nexthop_compat_mode"])?.trim(),
+        "1"
+    );
+    assert_eq!(
+        network.processes("berlin", "wireguard-go")?,
+        Vec::<String>::new()
+    );
+    network.lab.stop()
+}

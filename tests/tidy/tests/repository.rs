@@ -1,0 +1,239 @@
+//! Rules of the repository that a compiler does not know.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which of our crates each may use, tests excepted. A crate that is not here is refused, so that
+/// its place is thought about.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("patronus-model", &[]),
+    ("patronus-engine", &["patronus-model"]),
+    ("patronus-config", &["patronus-model"]),
+    ("patronus-linux", &["patronus-model"]),
+    ("patronus-frr", &["patronus-model"]),
+    ("patronus-api", &["patronus-model"]),
+    ("patronus-cli", &["patronus-model", "patronus-config"]),
+    (
+        "patronus-daemon",
+        &[
+            "patronus-model",
+            "patronus-engine",
+            "patronus-config",
+            "patronus-linux",
+            "patronus-frr",
+            "patronus-api",
+        ],
+    ),
+    ("patronus-lab", &[]),
+    ("patronus-e2e", &["patronus-lab"]),
+    (
+        "patronus-bench",
+        &[
+            "patronus-model",
+            "patronus-engine",
+            "patronus-linux",
+            "patronus-daemon",
+            "patronus-lab",
+            "patronus-e2e",
+        ],
+    ),
+    ("patronus-tidy", &[]),
+];
+
+/// What the pure crates must not even mention.
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::io",
+    "std::net::TcpStream",
+    "std::net::UdpSocket",
+    "std::process",
+    "std::thread",
+    "Instant::now",
+    "SystemTime",
+    "async fn",
+    "tokio",
+    "tracing",
+    "rand::",
+];
+
+/// Longer files have more than one subject, or are about to.
+const MOST_LINES: usize = 500;
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors()
+        .nth(2)
+        .expect("tests/tidy lies two folders deep")
+        .to_owned()
+}
+
+/// The files that git tracks or would track.
+fn files(suffix: &str) -> Vec<(String, String)> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git runs");
+    let names = String::from_utf8(output.stdout).expect("names are UTF-8");
+    let ours = names.lines().filter(|name| name.ends_with(suffix));
+    ours.filter_map(|name| Some((name.to_owned(), fs::read_to_string(root().join(name)).ok()?)))
+        .collect()
+}
+
+fn check(problems: Vec<String>) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    let mut problems = Vec::new();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let name = package["name"].as_str().expect("a name");
+        let Some(allowed) = allowed.get(name) else {
+            problems.push(format!("{name}: say in MAY_USE what it may depend on"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let used = dependency["name"].as_str().expect("a name");
+            let ours = used.starts_with("patronus-") && dependency["kind"].as_str() != Some("dev");
+            if ours && !allowed.contains(&used) {
+                problems.push(format!("{name} must not depend on {used}"));
+            }
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn the_core_is_pure() {
+    let pure = |name: &str| {
+        ["core/model/src/", "core/engine/src/"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
+    };
+    let mut problems = Vec::new();
+    for (name, text) in files(".rs").into_iter().filter(|(name, _)| pure(name)) {
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in IMPURE.iter().filter(|word| code.contains(*word)) {
+                problems.push(format!("{name}:{}: `{word}` in a pure crate", number + 1));
+            }
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn files_have_one_subject() {
+    let long = files(".rs")
+        .into_iter()
+        .map(|(name, text)| (name, text.lines().count()));
+    check(
+        long.filter(|(_, lines)| *lines > MOST_LINES)
+            .map(|(name, lines)| format!("{name}: {lines} lines, more than {MOST_LINES}"))
+            .collect(),
+    );
+}
+
+#[test]
+fn modules_are_named_after_what_they_are_about() {
+    let vague = [
+        "utils", "util", "common", "shared", "helpers", "helper", "manager", "misc",
+    ];
+    let named = |name: &str| {
+        name.split('/')
+            .any(|part| vague.contains(&part.trim_end_matches(".rs")))
+    };
+    let names = files(".rs").into_iter().map(|(name, _)| name);
+    check(
+        names
+            .filter(|name| named(name))
+            .map(|name| format!("{name}: a vague name"))
+            .collect(),
+    );
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Spelt apart, so that this file does not find itself.
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+    ];
+    let mut problems = Vec::new();
+    for (name, text) in [".rs", ".sh", ".toml", ".yml", ".yaml"]
+        .iter()
+        .flat_map(|end| files(end))
+    {
+        for (number, line) in text.lines().enumerate() {
+            if marks.iter().any(|mark| line.contains(mark)) {
+                problems.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn every_crate_is_on_the_map() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let manifests = files("Cargo.toml").into_iter().map(|(name, _)| name);
+    let folders = manifests.filter_map(|name| Some(name.strip_suffix("/Cargo.toml")?.to_owned()));
+    check(
+        folders
+            .filter(|folder| !map.contains(&format!("`{folder}`")))
+            .map(|folder| format!("`{folder}` is missing in ARCHITECTURE.md"))
+            .collect(),
+    );
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let mut problems = Vec::new();
+    for (name, text) in files(".md") {
+        let folder = root().join(&name).parent().expect("a folder").to_owned();
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let file = target.split('#').next().unwrap_or_default();
+            let outside = file.is_empty() || file.contains("://") || file.starts_with("mailto:");
+            if !outside && !folder.join(file).exists() {
+                problems.push(format!("{name}: nothing at {target}"));
+            }
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn no_path_of_one_machine_is_written_down() {
+    let places = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/home", "/"),
+    ];
+    let ends = [
+        ".rs", ".md", ".toml", ".sh", ".yaml", ".yml", ".json", "Makefile",
+    ];
+    let mut problems = Vec::new();
+    for (name, text) in ends.iter().flat_map(|end| files(end)) {
+        for (number, line) in text.lines().enumerate() {
+            if places.iter().any(|place| line.contains(place)) {
+                problems.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    check(problems);
+}
