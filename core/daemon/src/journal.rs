@@ -122,6 +122,6 @@ mod tests {
         assert_eq!(numbers(None, 2), [10_004, 10_005]);
         assert_eq!(numbers(Some(10_003), 1), [10_004]);
         assert_eq!(numbers(Some(0), 1), [6]);
-        assert_eq!(numbers(Some(10_005), 9), []);
+        assert_eq!(numbers(Some(10_005), 9), Vec::<u64>::new());
     }
 }

@@ -8,7 +8,7 @@ use patronus_model::bgp::BfdTimers;
 use patronus_model::path::{Liveness, Measurement};
 use tokio::sync::mpsc;
 
-use crate::bfd::{BfdEvent, SessionSnapshot, SessionSpec};
+use crate::bfd::{BfdConfig, BfdEvent, SessionSnapshot, SessionSpec};
 
 /// How often round trips and losses are taken over.
 pub const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -53,11 +53,16 @@ fn liveness(session: Session) -> Option<Liveness> {
     }
 }
 
-/// What has been measured on the path of a session. An estimated loss within twice the deviation
-/// that chance alone causes counts as none.
+/// What has been measured on the path of a session. A window of losses counts only if the session
+/// was up in all of it: the last packets before a path went down are a failure, not a loss rate. An
+/// estimate within twice the deviation that chance alone causes counts as none.
 #[must_use]
 pub fn measurement(session: &SessionSnapshot) -> Measurement {
-    let loss = session.loss.and_then(|window| {
+    let up_for = session.since.elapsed().unwrap_or_default();
+    let window = session
+        .loss
+        .filter(|_| up_for >= 2 * BfdConfig::default().loss_window);
+    let loss = window.and_then(|window| {
         let loss = window.loss()?;
         Some(if loss < 2.0 * window.deviation() {
             0.0

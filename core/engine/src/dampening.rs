@@ -58,7 +58,7 @@ impl Penalty {
         let step = (params.half_life / STEPS).max(Duration::from_nanos(1));
         while self.value > 0 && now.since(self.at) >= step {
             // Below 2^32 points of penalty and 16 bits of fraction the product fits 128 bits.
-            let left = u128::from(self.value) * u128::from(LEFT) >> 32;
+            let left = (u128::from(self.value) * u128::from(LEFT)) >> 32;
             self.value = u64::try_from(left).unwrap_or(0);
             self.at = self.at + step;
         }

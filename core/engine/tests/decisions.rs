@@ -1,4 +1,9 @@
 //! Where traffic goes, when it moves, and when it does not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
 
 mod support;
 

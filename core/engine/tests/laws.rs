@@ -1,4 +1,9 @@
 //! Laws that hold for every configuration, every state of the kernel and every course of events.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
 
 mod support;
 
@@ -135,7 +140,7 @@ fn happen(router: &mut Router, environment: &mut Environment, what: &Happening) 
 }
 
 /// Where a packet without a mark goes: `None` means that our rules leave it to the main table.
-fn way_of<'a>(kernel: &'a KernelState, to: IpAddr) -> Option<&'a RouteTarget> {
+fn way_of(kernel: &KernelState, to: IpAddr) -> Option<&RouteTarget> {
     let family = if to.is_ipv4() { Family::V4 } else { Family::V6 };
     let rules = kernel
         .rules

@@ -6,9 +6,11 @@
 //! FRR's and wireguard-go's are told beside it.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
 use patronus_e2e::Network;
 use patronus_lab::Node;
 use patronus_model::wireguard::PublicKey;
@@ -71,12 +73,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn add_sites(config: &mut Value) {
+    let net = |family: &str| config["overlay"][family].as_str()?.parse::<IpNet>().ok();
+    let nets = [net("ipv4"), net("ipv6")];
     // Berlin itself is number 1.
-    let sites: Vec<Value> = (2..2 + SITES).map(site).collect();
+    let sites: Vec<Value> = (2..2 + SITES).map(|number| site(number, nets)).collect();
     config["sites"] = json!(sites);
 }
 
-fn site(number: u8) -> Value {
+fn site(number: u8, overlay: [Option<IpNet>; 2]) -> Value {
+    let [ipv4, ipv6] = overlay.map(|net| net.map(|net| host(net, number)));
     let uplink = |name: &str, slot: u8| {
         let mut key = [slot; 32];
         key[0] = number;
@@ -91,14 +96,19 @@ fn site(number: u8) -> Value {
     };
     json!({
         "id": format!("site-{number}"),
-        "overlay": {
-            "ipv4": format!("10.255.0.{number}"),
-            "ipv6": format!("fd00:255::{number:x}"),
-        },
+        "overlay": { "ipv4": ipv4, "ipv6": ipv6 },
         "asn": 64_512 + u32::from(number),
         "prefixes": [format!("172.16.{number}.0/24")],
         "uplinks": [uplink("fibre", 1), uplink("lte", 2)],
     })
+}
+
+/// An address of a network by its number.
+fn host(net: IpNet, number: u8) -> String {
+    match net.network() {
+        IpAddr::V4(first) => Ipv4Addr::from(u32::from(first) + u32::from(number)).to_string(),
+        IpAddr::V6(first) => Ipv6Addr::from(u128::from(first) + u128::from(number)).to_string(),
+    }
 }
 
 /// A line of `/proc/PID/status`.

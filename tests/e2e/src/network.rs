@@ -155,7 +155,10 @@ impl Network {
         let node = self.lab.router(site)?.node().clone();
         let text = node.run(["ip", "-s", "-j", "link", "show"])?;
         let links: Vec<Value> = serde_json::from_str(&text).context("ip -j link")?;
-        let count = |link: &Value, way: &str| link["stats64"][way]["packets"].as_u64().unwrap_or(0);
+        let count = |link: &Value, way: &str| {
+            let packets = link.pointer(&format!("/stats64/{way}/packets"));
+            packets.and_then(Value::as_u64).unwrap_or(0)
+        };
         let named = links
             .iter()
             .filter_map(|link| Some((link["ifname"].as_str()?, link)));

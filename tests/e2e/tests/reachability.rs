@@ -68,26 +68,3 @@ fn every_lan_reaches_every_lan_and_each_class_uses_its_path_in_both_directions()
     }
     network.lab.stop()
 }
-
-#[test]
-fn spokes_reach_each_other_over_a_hub_and_a_hub_may_attract_everything() -> Result<()> {
-    let mut network = Network::up_with(
-        include_str!("../topologies/two-hubs.yaml"),
-        |site, config| {
-            if site == "hub-a" {
-                config["bgp"]["originate_default"] = true.into();
-            }
-        },
-    )?;
-    network.ping("oslo", "porto", Family::V4)?;
-    network.ping("porto", "oslo", Family::V6)?;
-    // The default route of the hub has arrived, and leads to it.
-    network.wait_until(PATIENCE, |network| {
-        let routes = network.patronus.at("oslo")?.json(&["routes"])?;
-        let list = routes.as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(list
-            .iter()
-            .any(|r| r["prefix"] == "0.0.0.0/0" && r["siteId"] == "hub-a"))
-    })?;
-    network.lab.stop()
-}

@@ -29,3 +29,28 @@ fn uplinks_behind_nat_and_on_dhcp_come_up_and_come_back() -> Result<()> {
     assert_eq!((report.broken, report.damaged_at), (None, None));
     network.lab.stop()
 }
+
+#[test]
+fn each_underlay_has_its_own_family_and_tunnels_stay_within_it() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/ipv6-underlay.yaml"))?;
+    let paths = network.patronus.at("berlin")?.json(&["paths"])?;
+    assert_eq!(paths.as_array().map(Vec::len), Some(2), "{paths:#}");
+    // The outer headers of IPv6 are 20 bytes longer.
+    let node = network.lab.router("berlin")?.node().clone();
+    for (tunnel, mtu) in [("pat-1-1", "mtu 1420"), ("pat-2-2", "mtu 1440")] {
+        let link = node.run(["ip", "link", "show", tunnel])?;
+        assert!(link.contains(mtu), "{link}");
+    }
+    // A connection that fills its packets passes both ways, so the MSS is right.
+    let connection = network.connection("berlin", "lisbon", BULK)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let report = connection.stop();
+    assert!(
+        report.bytes > 100_000 && report.broken.is_none(),
+        "{report:?}"
+    );
+    network.lab.cut("berlin", "fibre", Cut::Swallow)?;
+    std::thread::sleep(Duration::from_secs(1));
+    network.ping("lisbon", "berlin", Family::V6)?;
+    network.lab.stop()
+}

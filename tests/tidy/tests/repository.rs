@@ -1,4 +1,8 @@
 //! Rules of the repository that a compiler does not know.
+#![allow(
+    clippy::expect_used,
+    reason = "a test that panics has failed, which is what it is for"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

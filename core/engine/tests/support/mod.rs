@@ -1,5 +1,11 @@
 //! A router in memory: an engine, and a kernel that does what plans say.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test support, of which each test binary uses its part"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

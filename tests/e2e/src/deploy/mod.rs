@@ -226,15 +226,21 @@ impl Deployed {
         let check = || -> Result<Option<String>> {
             let paths = self.json(&["paths"])?;
             let paths = paths.as_array().context("paths: no list")?;
-            let bad = paths.iter().filter(|path| path["status"] != "up").count();
+            let bad = paths
+                .iter()
+                .filter(|path| path.get("status").is_none_or(|status| status != "up"))
+                .count();
             if bad > 0 {
                 return Ok(Some(format!("{bad} of {} paths are not up", paths.len())));
             }
             let bgp = self.json(&["bgp"])?;
-            let neighbors = bgp["neighbors"].as_array().context("bgp: no neighbors")?;
+            let neighbors = bgp
+                .get("neighbors")
+                .and_then(Value::as_array)
+                .context("bgp: no neighbors")?;
             let bad = neighbors
                 .iter()
-                .filter(|neighbor| neighbor["established"] != true)
+                .filter(|neighbor| neighbor.get("established").is_none_or(|up| up != true))
                 .count();
             Ok((bad > 0).then(|| format!("{bad} of {} BGP sessions are down", neighbors.len())))
         };

@@ -1,0 +1,103 @@
+//! A configuration comes into force.
+
+use std::sync::Arc;
+
+use patronus_model::Timestamp;
+use patronus_model::event::Event;
+use patronus_model::ids::{ClassId, PathId};
+use patronus_model::router::RouterConfig;
+
+use super::paths::usable;
+use super::reconciliation::configured_endpoints;
+use super::{Effect, Engine, Phase, Watch};
+use crate::decide::Choice;
+use crate::health::PathHealth;
+use crate::routing::bgp_instance;
+use crate::topology::Topology;
+
+impl Engine {
+    pub(super) fn configure(&mut self, now: Timestamp, config: Arc<RouterConfig>) {
+        let old = self.config.replace(Arc::clone(&config));
+        self.configured = now;
+        self.topology = Topology::new(&config);
+        self.learned.configure(&config);
+        self.health
+            .retain(|path, _| self.topology.paths.contains_key(path));
+        for path in self.topology.paths.keys() {
+            let usable = usable(&config, self.environment.as_ref(), *path);
+            self.health
+                .entry(*path)
+                .or_insert_with(|| PathHealth::new(now, usable));
+        }
+        self.note_changed_endpoints(old.as_deref(), &config);
+        self.reset_choices(now, old.as_deref(), &config);
+        self.own();
+        self.report(Event::Configured {
+            paths: self.topology.paths.len(),
+            policies: config.policies.len(),
+        });
+        self.effects.push_back(Effect::Watch(self.watches(&config)));
+        self.effects
+            .push_back(Effect::Bgp(Box::new(bgp_instance(&config))));
+        self.want_change();
+        self.phase = match self.phase {
+            Phase::BackingOff { .. } => Phase::Idle,
+            phase @ (Phase::Idle | Phase::Observing { .. } | Phase::Applying { .. }) => phase,
+        };
+        self.next_tick = now;
+        self.observe();
+    }
+
+    /// A peer whose configured address changed is spoken to at the new one, wherever it was heard
+    /// before.
+    pub(super) fn note_changed_endpoints(
+        &mut self,
+        old: Option<&RouterConfig>,
+        new: &RouterConfig,
+    ) {
+        let Some(old) = old else { return };
+        let (before, after) = (configured_endpoints(old), configured_endpoints(new));
+        let changed = after
+            .into_iter()
+            .filter(|(key, endpoint)| before.get(key).is_some_and(|old| old != endpoint));
+        self.forgotten.extend(changed.map(|(key, _)| key));
+    }
+
+    pub(super) fn reset_choices(
+        &mut self,
+        now: Timestamp,
+        old: Option<&RouterConfig>,
+        new: &RouterConfig,
+    ) {
+        let sites = self.topology.sites();
+        let class = |id: ClassId| new.classes.iter().find(|class| class.id == id);
+        self.choices
+            .retain(|(site, id), _| sites.contains(site) && class(*id).is_some());
+        for site in sites {
+            for class in &new.classes {
+                let choice = self
+                    .choices
+                    .entry((site, class.id))
+                    .or_insert_with(|| Choice::none(now));
+                let before = old.and_then(|old| old.classes.iter().find(|c| c.id == class.id));
+                choice.reconsider |= before.is_some_and(|old| old.strategy != class.strategy);
+            }
+        }
+    }
+
+    pub(super) fn watches(&self, config: &RouterConfig) -> Vec<Watch> {
+        let watch = |(path, spec): (&PathId, &crate::topology::PathSpec)| {
+            let site = config
+                .remotes
+                .iter()
+                .find(|site| site.number == path.site)?;
+            Some(Watch {
+                path: *path,
+                interface: spec.interface.clone(),
+                local: config.overlay.ipv4.addr().into(),
+                remote: site.ipv4.into(),
+            })
+        };
+        self.topology.paths.iter().filter_map(watch).collect()
+    }
+}

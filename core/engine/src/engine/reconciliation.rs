@@ -1,0 +1,231 @@
+//! What should be in the kernel, what is, and what is done about it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use patronus_model::Timestamp;
+use patronus_model::event::{Event, Reason};
+use patronus_model::ids::{IfName, PathId};
+use patronus_model::kernel::{ApplyOutcome, KernelState, RouteTarget};
+use patronus_model::router::RouterConfig;
+use patronus_model::wireguard::PublicKey;
+
+use super::{Effect, Engine, Phase};
+use crate::desired::{Sources, desired};
+use crate::diff::diff;
+use crate::ownership::Ownership;
+
+/// The first wait after a plan failed; it doubles with each failure, up to 128 times this.
+const BACKOFF: Duration = Duration::from_millis(250);
+
+/// How many plans in a row may be needed to put things right: what the kernel takes along when it
+/// deletes an interface is seen only afterwards.
+const ROUNDS: u32 = 3;
+
+impl Engine {
+    /// Works out anew whose each prefix is.
+    pub(super) fn own(&mut self) {
+        let Some(config) = &self.config else { return };
+        let ownership = Ownership::new(config, &self.learned);
+        let news: Vec<_> = ownership
+            .conflicts
+            .difference(&self.ownership.conflicts)
+            .copied()
+            .collect();
+        for (prefix, owner, loser) in news {
+            self.report(Event::PrefixConflict {
+                prefix,
+                owner,
+                loser,
+            });
+        }
+        self.ownership = ownership;
+        self.want_change();
+    }
+
+    pub(super) fn want_change(&mut self) {
+        self.dirty = true;
+        self.expected = true;
+    }
+
+    pub(super) fn observe(&mut self) {
+        self.phase = match self.phase {
+            Phase::Idle => {
+                self.effects.push_back(Effect::Observe);
+                Phase::Observing { again: false }
+            }
+            // Whatever changed may have changed before the dump reached it: look again.
+            Phase::Observing { .. } => Phase::Observing { again: true },
+            // It is observed after the plan, and after the wait, anyway.
+            phase @ (Phase::Applying { .. } | Phase::BackingOff { .. }) => phase,
+        };
+    }
+
+    pub(super) fn observed(&mut self, now: Timestamp, state: KernelState) {
+        let again = self.phase == Phase::Observing { again: true };
+        self.phase = Phase::Idle;
+        if again {
+            self.observe();
+        }
+        if self.observed.is_none() {
+            self.adopt(now, &state);
+            self.next_tick = now;
+        }
+        self.observed = Some(state);
+        self.dirty = true;
+    }
+
+    /// Takes over what an earlier instance of this daemon left in the kernel, so that a restart
+    /// moves nothing.
+    pub(super) fn adopt(&mut self, now: Timestamp, state: &KernelState) {
+        for (id, interface) in &state.nexthops {
+            let Some((site, class)) = id.parts() else {
+                continue;
+            };
+            let path = self
+                .topology
+                .paths_to(site)
+                .find(|(_, spec)| spec.interface == *interface);
+            let choice = self.choices.get_mut(&(site, class));
+            if let (Some(choice), Some((path, _))) = (choice, path) {
+                choice.path = Some(path);
+                choice.reason = Reason::Adopted;
+                choice.since = now;
+            }
+        }
+        let mut news = false;
+        for (key, target) in &state.routes {
+            if let RouteTarget::Nexthop { id, .. } = target
+                && let Some((site, _)) = id.parts()
+                && !self.ownership.owners.contains_key(&key.prefix)
+            {
+                news |= self.learned.adopt(now, key.prefix, site);
+            }
+        }
+        if news {
+            self.own();
+        }
+    }
+
+    pub(super) fn applied(&mut self, now: Timestamp, outcome: ApplyOutcome) {
+        let drift = self.phase == Phase::Applying { drift: true };
+        self.phase = Phase::Idle;
+        if !outcome.failed.is_empty() {
+            return self.back_off(now, outcome.failed.join("; "));
+        }
+        let event = match drift {
+            true => Event::Drift {
+                changes: outcome.done,
+            },
+            false => Event::Applied {
+                changes: outcome.done,
+                took: outcome.took,
+            },
+        };
+        self.report(event);
+        self.observe();
+    }
+
+    pub(super) fn back_off(&mut self, now: Timestamp, reason: String) {
+        let retry_in = BACKOFF * 2u32.pow(self.failures.min(7));
+        self.failures += 1;
+        self.phase = Phase::BackingOff {
+            until: now + retry_in,
+        };
+        self.report(Event::ApplyFailed { reason, retry_in });
+    }
+
+    pub(super) fn reconcile(&mut self, now: Timestamp) {
+        if self.phase != Phase::Idle || !self.dirty {
+            return;
+        }
+        let Some(config) = self.config.clone() else {
+            return;
+        };
+        let endpoints = self.heard(&config);
+        let (Some(environment), Some(observed)) = (&self.environment, &self.observed) else {
+            return;
+        };
+        let choices = self
+            .choices
+            .iter()
+            .filter_map(|(key, choice)| Some((*key, choice.path?)))
+            .collect();
+        let wanted = desired(Sources {
+            config: &config,
+            topology: &self.topology,
+            environment,
+            learned: &self.learned,
+            ownership: &self.ownership,
+            choices: &choices,
+            endpoints: &endpoints,
+        });
+        let plan = diff(&wanted, observed);
+        self.dirty = false;
+        let drift = !std::mem::take(&mut self.expected);
+        if plan.0.is_empty() {
+            (self.failures, self.rounds) = (0, 0);
+            return;
+        }
+        self.rounds = if drift { self.rounds + 1 } else { 0 };
+        if self.rounds > ROUNDS {
+            // Carried out without an error, and still not there: somebody works against us, or the
+            // kernel means something else by it.
+            let first = plan
+                .0
+                .first()
+                .map(|change| format!("{change:?}"))
+                .unwrap_or_default();
+            return self.back_off(
+                now,
+                format!("{} changes had no effect: {first}", plan.0.len()),
+            );
+        }
+        self.phase = Phase::Applying { drift };
+        self.effects.push_back(Effect::Apply(plan));
+    }
+
+    /// Where peers were last heard. Of those that are to be forgotten nothing is known, so that
+    /// they are spoken to at their configured address, and told it anew even if it was the same: a
+    /// user-space WireGuard goes on using the source address that worked last until it is told.
+    pub(super) fn heard(
+        &mut self,
+        config: &RouterConfig,
+    ) -> BTreeMap<(IfName, PublicKey), SocketAddr> {
+        let forgotten = std::mem::take(&mut self.forgotten);
+        let Some(observed) = &mut self.observed else {
+            return BTreeMap::new();
+        };
+        for key in configured_endpoints(config)
+            .into_keys()
+            .filter(|key| forgotten.contains(key))
+        {
+            if let Some(peer) = observed.peers.get_mut(&key) {
+                peer.endpoint = None;
+            }
+        }
+        let heard = observed.peers.iter();
+        heard
+            .filter_map(|(key, peer)| Some((key.clone(), peer.endpoint?)))
+            .collect()
+    }
+}
+
+pub(super) fn configured_endpoints(
+    config: &RouterConfig,
+) -> BTreeMap<(IfName, PublicKey), SocketAddr> {
+    let of_site = |site| {
+        crate::topology::pairs(config, site).filter_map(|(local, remote)| {
+            let id = PathId {
+                site: site.number,
+                local: local.slot,
+                remote: remote.slot,
+            };
+            let interface = config.layout.tunnel_interface(id.tunnel(site.hub));
+            let endpoint = remote.tunnel_endpoint(config.hub, local.slot)?;
+            Some(((interface, remote.public_key), endpoint))
+        })
+    };
+    config.remotes.iter().flat_map(of_site).collect()
+}
