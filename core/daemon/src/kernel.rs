@@ -15,6 +15,8 @@ pub enum Job {
     Observe,
     /// Carry out, and answer with [`Input::Applied`].
     Apply(Plan),
+    /// Announce the overlay's addresses again.
+    Announce,
 }
 
 /// Starts the thread. Returns where to put jobs, and the port that names its requests.
@@ -44,6 +46,15 @@ fn run(mut kernel: Kernel, inbox: &Receiver<Job>, inputs: &mpsc::Sender<Input>) 
         let input = match job {
             Job::Observe => observe(&mut kernel),
             Job::Apply(plan) => Input::Applied(kernel.apply(&plan)),
+            Job::Announce => {
+                if let Err(error) = kernel.announce_overlay() {
+                    warn!(
+                        error = error.report(),
+                        "cannot announce the overlay's addresses"
+                    );
+                }
+                continue;
+            }
         };
         if inputs.blocking_send(input).is_err() {
             return;

@@ -1,6 +1,6 @@
 //! The router role: one engine, and everything that feeds it and does its bidding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc as jobs;
 use std::time::Duration;
@@ -32,6 +32,16 @@ use crate::places::Places;
 /// Inputs that may wait for the engine. More than all paths of a large router going down at once.
 const INPUTS: usize = 8192;
 
+/// When, after zebra came, it is told of the overlay's addresses again; see
+/// [`patronus_linux::Kernel::announce_overlay`]. Late enough for a zebra that is just starting, on
+/// a machine that is just booting.
+const ANNOUNCE_AFTER: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+];
+
 /// Runs the role until the daemon is told to stop. The kernel goes on forwarding then.
 ///
 /// # Errors
@@ -61,6 +71,8 @@ pub(crate) struct Router {
     notices: mpsc::Receiver<Notice>,
     bgp: watch::Sender<Option<Arc<Desired>>>,
     pub(crate) frr: Option<FrrHandle>,
+    /// When to announce the overlay's addresses; earliest first.
+    announcements: VecDeque<Timestamp>,
 }
 
 impl Router {
@@ -99,6 +111,7 @@ impl Router {
             notices,
             bgp,
             frr,
+            announcements: VecDeque::new(),
         })
     }
 
@@ -130,7 +143,13 @@ impl Router {
         let server = crate::desk::serve(&self.places, requests, shutdown)?;
         let mut measure = every(MEASURE_EVERY);
         loop {
-            let timeout = self.engine.poll_timeout();
+            let announcement = self.announcements.front().copied();
+            let timeout = self
+                .engine
+                .poll_timeout()
+                .into_iter()
+                .chain(announcement)
+                .min();
             tokio::select! {
                 biased;
                 Some(input) = inbox.recv() => self.handle(input),
@@ -144,7 +163,10 @@ impl Router {
                 },
                 Some(request) = asked.recv() => self.answer(request),
                 _ = measure.tick() => self.measure(),
-                () = until(timeout) => self.handle(Input::Tick),
+                () = until(timeout) => {
+                    self.announce();
+                    self.handle(Input::Tick);
+                }
             }
         }
         info!("stopping; the kernel goes on forwarding");
@@ -230,8 +252,19 @@ impl Router {
         }
     }
 
+    fn announce(&mut self) {
+        let now = clock::now();
+        if self.announcements.front().is_some_and(|due| *due <= now) {
+            self.announcements.pop_front();
+            drop(self.jobs.send(Job::Announce));
+        }
+    }
+
     /// Routes come and go with these two only.
     fn routing_daemon(&mut self, daemon: Daemon, up: bool) {
+        if daemon == Daemon::Zebra && up {
+            self.announcements = ANNOUNCE_AFTER.map(|after| clock::now() + after).into();
+        }
         if matches!(daemon, Daemon::Zebra | Daemon::Bgpd) {
             self.handle(Input::RoutingDaemon(daemon.to_string(), up));
         }

@@ -122,6 +122,18 @@ impl Kernel {
         Ok(all)
     }
 
+    /// Announces the addresses of the overlay interface once more.
+    ///
+    /// zebra reads of new interfaces and of new addresses from two sockets in two threads. An
+    /// address that it reads of first, it forgets, and bgpd waits for it for ever (seen with 8.4.4
+    /// at one start in thirty). Hearing of it again cures that.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn announce_overlay(&mut self) -> Result<(), Error> {
+        overlay::announce(&mut self.netlink, &self.layout.overlay_interface())
+    }
+
     pub(crate) fn links(&mut self) -> Result<Vec<Link>, Error> {
         self.netlink
             .dump(&link::list(), "interfaces", |_, payload| {

@@ -30,6 +30,19 @@ pub(crate) fn put(netlink: &mut Netlink, wanted: &OverlayInterface) -> Result<()
     put_addresses(netlink, name, link.index, &wanted.addresses)
 }
 
+/// Puts the addresses that are there once more, so that everybody who listens hears of them.
+pub(crate) fn announce(netlink: &mut Netlink, name: &IfName) -> Result<(), Error> {
+    let Some(link) = find(netlink, name.as_str())?.filter(Link::is_claimed) else {
+        return Ok(());
+    };
+    let present = addresses(netlink, link.index)?;
+    let messages: Vec<_> = present
+        .iter()
+        .map(|net| address::put(link.index, net))
+        .collect();
+    netlink.batch(&messages).map(drop)
+}
+
 /// Deletes the interface. One that is not there, or is not ours, is left as it is.
 pub(crate) fn delete(netlink: &mut Netlink, name: &IfName) -> Result<(), Error> {
     match find(netlink, name.as_str())? {

@@ -73,8 +73,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn add_sites(config: &mut Value) {
-    let net = |family: &str| config["overlay"][family].as_str()?.parse::<IpNet>().ok();
-    let nets = [net("ipv4"), net("ipv6")];
+    let net = |place: &str| config.pointer(place)?.as_str()?.parse::<IpNet>().ok();
+    let nets = [net("/overlay/ipv4"), net("/overlay/ipv6")];
     // Berlin itself is number 1.
     let sites: Vec<Value> = (2..2 + SITES).map(|number| site(number, nets)).collect();
     config["sites"] = json!(sites);

@@ -68,7 +68,7 @@ pub(super) fn measure(cuts: usize) -> Result<[Row; 2]> {
 fn adjust(site: &str, config: &mut Value) {
     hasty(config, INTERVAL_MS);
     if site == "lisbon"
-        && let Some(prefixes) = config["lans"][0]["prefixes"].as_array_mut()
+        && let Some(Value::Array(prefixes)) = config.pointer_mut("/lans/0/prefixes")
     {
         // Blocks of 64 addresses from 172.16.0.0/12, which has room for 16,384.
         let first = u32::from(Ipv4Addr::new(172, 16, 0, 0));
@@ -123,12 +123,12 @@ impl Watch {
         let heard = self.packets.stdout()?;
         network.lab.heal("berlin", "fibre")?;
         let moved = said.get(before..).unwrap_or_default().lines();
-        let moved = moved.filter_map(moved_at).next();
+        let moved = moved.into_iter().find_map(moved_at);
         let moved = moved.with_context(|| format!("nothing moved: {said}"))?;
-        let last = heard
-            .lines()
-            .filter_map(|line| time_of_day(line.get(..15)?));
-        let last = last.filter(|at| since(*at, moved) < DAY / 2.0).last();
+        let newest_first = heard.lines().rev();
+        let mut times = newest_first.filter_map(|line| time_of_day(line.get(..15)?));
+        // What came in after the move would seem to be nearly a day old.
+        let last = times.find(|at| since(*at, moved) < DAY / 2.0);
         let last = last.context("no control packet of BFD has come in")?;
         let detection = Duration::from_millis(3 * INTERVAL_MS);
         Ok(since(last, moved) * 1e3 - millis(detection))
