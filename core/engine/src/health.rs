@@ -186,12 +186,12 @@ mod tests {
                 (PathState::Degraded, PathCause::Latency { measured, limit }),
             ),
             (
-                |h| h.measured.loss_permille = Some(51),
+                |h| h.measured.loss_permille = Some(101),
                 (
                     PathState::Degraded,
                     PathCause::Loss {
-                        measured: 51,
-                        limit: 50,
+                        measured: 101,
+                        limit: 100,
                     },
                 ),
             ),
@@ -208,7 +208,7 @@ mod tests {
         health.liveness = Some(Liveness::Up);
         let mut changes = 0;
         for n in 0..100u16 {
-            health.measured.loss_permille = Some(48 + n % 5);
+            health.measured.loss_permille = Some(98 + n % 5);
             changes += usize::from(health.evaluate(at(u64::from(n)), &params).is_some());
         }
         assert_eq!((health.state, changes), (PathState::Degraded, 2));

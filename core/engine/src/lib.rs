@@ -1,6 +1,8 @@
 //! The pure core of a router: path health, decisions, planning, and BFD. No I/O, clock, randomness,
 //! async or logging; the time of each input is passed in.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub mod bfd;
 pub mod dampening;
 pub mod decide;

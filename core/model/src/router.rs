@@ -240,7 +240,7 @@ impl Default for HealthParams {
         Self {
             bfd: BfdTimers::default(),
             degraded_latency: Some(Duration::from_millis(300)),
-            degraded_loss_permille: Some(50),
+            degraded_loss_permille: Some(100),
             dampening: Dampening::default(),
             start_grace: Duration::from_secs(5),
         }

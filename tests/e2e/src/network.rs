@@ -189,6 +189,29 @@ impl Network {
         Ok(format!("{}→{}", end("localUplink"), end("remoteUplink")))
     }
 
+    /// How often traffic of a class has moved from one path to another at a site, towards any other.
+    ///
+    /// # Errors
+    /// When the command line fails.
+    pub fn moves(&mut self, site: &str, class: &str) -> Result<usize> {
+        let events = self
+            .patronus
+            .at(site)?
+            .json(&["events", "--last", "10000"])?;
+        let events = events.as_array().context("events: no list")?;
+        let is = |event: &Value, field: &str, value: &str| {
+            event.pointer(field).is_some_and(|found| found == value)
+        };
+        let moved = |event: &&Value| {
+            is(event, "/kind", "moved")
+                && is(event, "/details/class", class)
+                && event
+                    .pointer("/details/from")
+                    .is_some_and(|from| !from.is_null())
+        };
+        Ok(events.iter().filter(moved).count())
+    }
+
     /// Process ids, as the site's router sees them, of its own programs whose command line matches a
     /// pattern. All nodes of a lab share their process ids, so they are told apart by their network
     /// namespace.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use patronus_e2e::network::{BULK, PATIENCE, STANDARD, VOICE};
+use patronus_e2e::network::{BULK, STANDARD, VOICE};
 use patronus_e2e::{Family, Network};
 
 /// Packets that each tunnel of a site carried while something happened, sent and received alike.

@@ -12,11 +12,11 @@
 //! looked for beside the running program; `PATRONUS_LAB_BIN` overrides that.
 
 mod control;
-mod helper;
 mod lab;
 mod node;
 pub mod plan;
 mod process;
+mod program;
 mod quantity;
 mod registry;
 mod sandbox;
@@ -42,7 +42,7 @@ pub use wan::{Counters, Cut, LinkState};
 /// purposes. Not for anybody else.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::helper::FINGERPRINT;
+    pub use crate::program::FINGERPRINT;
 
     /// Becomes the monitor of a lab.
     ///

@@ -15,7 +15,7 @@ use crate::control::Control;
 use crate::node::Node;
 use crate::registry;
 use crate::wire::{Reply, Request};
-use crate::{helper, sys};
+use crate::{program, sys};
 
 /// Longest name of a node: host names may have 64 characters, thread names show 15.
 pub const MAX_NODE_NAME: usize = 40;
@@ -61,7 +61,7 @@ impl Sandbox {
     pub fn with_name(name: &str) -> Result<Self> {
         registry::check_name("lab", name, registry::MAX_NAME)?;
         require_root()?;
-        let mut monitor = Command::new(helper::path()?)
+        let mut monitor = Command::new(program::path()?)
             .args(["supervise", name])
             // The lifeline: only this process holds the other end.
             .stdin(Stdio::piped())

@@ -25,8 +25,9 @@ section!(
     struct Degraded, "a set of limits" {
         /// Smoothed round-trip time above which it does, or `off`.
         latency: Switch<Span<1, 60_000, 1>>, default "300ms", eg "150ms", "off";
-        /// Loss above which it does, or `off`.
-        loss: Switch<Percent>, default "5 %", eg "2.5 %", "off";
+        /// Loss above which it does, or `off`. It is estimated from BFD packets that did not come,
+        /// to within some percent.
+        loss: Switch<Percent>, default "10 %", eg "2.5 %", "off";
     }
 );
 

@@ -68,16 +68,21 @@ impl Screen {
 
     fn news(&mut self, site: &str, events: &Value) -> Vec<String> {
         let list = events.as_array().map(Vec::as_slice).unwrap_or_default();
-        let number = |event: &Value| event["sequence"].as_u64().unwrap_or(0);
+        let number = |event: &Value| event.get("sequence").and_then(Value::as_u64).unwrap_or(0);
+        let kind = |event: &Value| {
+            matches!(
+                event.get("kind").and_then(Value::as_str),
+                Some("moved" | "path" | "dampened")
+            )
+        };
         let last = self.seen.get(site).copied();
         self.seen
             .insert(site.to_owned(), list.iter().map(number).max().unwrap_or(0));
         // What happened before we began to watch is how the network came up.
         let Some(last) = last else { return Vec::new() };
-        let shown = |event: &&Value| {
-            number(event) > last && matches!(event["kind"].as_str(), Some("MOVED" | "PATH"))
-        };
-        let message = |event: &Value| Some(format!("  {site:<7} {}", event["message"].as_str()?));
+        let shown = |event: &&Value| number(event) > last && kind(event);
+        let message =
+            |event: &Value| Some(format!("  {site:<7} {}", event.get("message")?.as_str()?));
         list.iter().filter(shown).filter_map(message).collect()
     }
 

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use super::furnish::{self, Furniture};
 use super::wires::{isp_side, router_side};
 use super::{dhcp, nat, wires};
-use crate::helper;
 use crate::node::Node;
 use crate::plan::{Plan, WAN_NODE};
+use crate::program;
 use crate::sandbox::Sandbox;
 use crate::topology::Addressing;
 use crate::wan::LinkSpec;
@@ -85,7 +85,7 @@ fn start_relay(plan: &Plan, wan: &Node) -> Result<()> {
         })
         .collect();
     wan.write_file(SPECS, serde_json::to_vec(&specs)?)?;
-    let mut command = Command::new(helper::path()?);
+    let mut command = Command::new(program::path()?);
     command.args(["relay", SPECS]);
     let mut relay = wan.spawn(&command)?;
     relay
