@@ -1,5 +1,6 @@
 //! Commands which change something.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -58,13 +59,22 @@ pub(super) fn up(arguments: &Up) -> Result<()> {
 pub(super) fn exec(lab: &Lab, node: &str, argv: &[String]) -> Result<ExitCode> {
     let (program, args) = argv.split_first().context("no program is named")?;
     let mut command = Command::new(program);
-    command.args(args);
+    command.args(args).env("PATH", path_with_siblings()?);
     let status = lab.node(node)?.exec(&mut command)?;
     // As shells do it: 128 and the number of the signal.
     let code = status.code().unwrap_or_else(|| {
         128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)
     });
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Programs that were built beside this one are found by their names: `patronus` above all.
+fn path_with_siblings() -> Result<OsString> {
+    let this = std::env::current_exe().context("finding the running program")?;
+    let own = this.parent().map(Path::to_path_buf);
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let folders = own.into_iter().chain(std::env::split_paths(&inherited));
+    Ok(std::env::join_paths(folders)?)
 }
 
 pub(super) fn cut(lab: &Lab, arguments: &CutArguments) -> Result<()> {
