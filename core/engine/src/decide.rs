@@ -42,6 +42,35 @@ impl Choice {
             reconsider: false,
         }
     }
+
+    /// What is remembered after a move.
+    #[must_use]
+    pub fn after(&self, now: Timestamp, decision: &Move) -> Self {
+        Self {
+            path: Some(decision.to),
+            reason: decision.reason,
+            since: now,
+            created: self.created,
+            moved: if is_forced(decision.reason) {
+                self.moved
+            } else {
+                Some(now)
+            },
+            reconsider: false,
+        }
+    }
+}
+
+/// Whether a move for this reason needs no cooldown before it and starts none.
+const fn is_forced(reason: Reason) -> bool {
+    match reason {
+        Reason::PathDown(_)
+        | Reason::PathGone
+        | Reason::Initial
+        | Reason::Adopted
+        | Reason::Reconfigured => true,
+        Reason::PathDegraded(_) | Reason::Preferred { .. } | Reason::Faster { .. } => false,
+    }
 }
 
 /// One path with what is known of it.
@@ -114,7 +143,8 @@ pub fn decide(
         })
 }
 
-/// The candidates as ranked, with what became of each, for a given present choice.
+/// The candidates as ranked, with what became of each when traffic was where `choice` says, and went
+/// to `chosen`; `None`: it stays.
 #[must_use]
 pub fn account(
     now: Timestamp,
@@ -122,22 +152,25 @@ pub fn account(
     choice: &Choice,
     settling: Settling,
     options: &[Contender<'_>],
+    chosen: Option<PathId>,
 ) -> Vec<Candidate> {
     let ranked = ranked(&class.strategy, options);
-    let place = ranked.iter().position(|o| Some(o.id) == choice.path);
-    let current = place.and_then(|place| ranked.get(place)).copied();
+    let chosen = chosen.or(choice.path);
+    let current = ranked
+        .iter()
+        .find(|option| Some(option.id) == choice.path)
+        .copied();
+    let place = ranked.iter().position(|option| Some(option.id) == chosen);
     let verdict = |index: usize, option: &Contender<'_>| match (current, place) {
-        (Some(current), Some(place)) if index < place => {
-            let judge = Judge {
-                now,
-                class,
-                choice,
-                settling,
-                current,
-            };
-            judge.refusal(option)
-        }
         (_, Some(place)) if index == place => Verdict::Chosen,
+        (Some(current), Some(place)) if index < place => Judge {
+            now,
+            class,
+            choice,
+            settling,
+            current,
+        }
+        .refusal(option),
         _ => behind(option),
     };
     let candidate = |(index, option): (usize, &Contender<'_>)| Candidate {
@@ -186,7 +219,10 @@ impl Judge<'_> {
             PathState::Degraded if better.state == PathState::Up => {
                 Some(Reason::PathDegraded(current.cause))
             }
-            PathState::Degraded | PathState::Up => viable.then(|| self.preference(option)),
+            // A path that is suppressed but well is not left for one that is worse.
+            PathState::Degraded | PathState::Up => {
+                (better.state == PathState::Up).then(|| self.preference(option))
+            }
         }
     }
 
@@ -247,12 +283,8 @@ impl Judge<'_> {
             };
             (!clearly_faster(current, better)).then_some(Verdict::NotClearlyBetter)
         };
-        let forced = matches!(
-            reason,
-            Reason::PathDown(_) | Reason::Initial | Reason::Reconfigured
-        );
         let cooling = || {
-            if forced {
+            if is_forced(reason) {
                 None
             } else {
                 cooldown().map(|remaining| Verdict::Cooldown { remaining })

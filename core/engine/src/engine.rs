@@ -112,8 +112,16 @@ pub struct Engine {
     rounds: u32,
     failures: u32,
     next_tick: Timestamp,
-    repair: Option<(Timestamp, Duration)>,
+    /// For each path that is down: when its peer's address is set again, and how long after that.
+    repairs: BTreeMap<PathId, (Timestamp, Duration)>,
     effects: VecDeque<Effect>,
+    /// Nexthops to be moved at once.
+    moves: BTreeMap<NexthopId, IfName>,
+    /// Nexthops that were moved after the kernel was asked what is there: an answer that is under
+    /// way may be older than they are.
+    moved: BTreeMap<NexthopId, IfName>,
+    /// When the last input came.
+    now: Timestamp,
 }
 
 /// Where the engine stands between looking and acting.
@@ -135,6 +143,7 @@ enum Phase {
 impl Engine {
     /// Takes in one thing that happened. Cannot fail.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.now = now;
         match input {
             Input::Config(config) => self.configure(now, config),
             Input::Observed(state) => self.observed(now, *state),
@@ -161,11 +170,19 @@ impl Engine {
             Input::Tick => {}
         }
         self.pass_time(now);
-        self.reconcile(now);
     }
 
-    /// What is to be done next.
+    /// What is to be done next. Moves come before everything else, and desired and observed state
+    /// are compared only when nothing else is left to do: that takes time in proportion to the
+    /// number of routes, for which a failover must not wait.
     pub fn poll_effect(&mut self) -> Option<Effect> {
+        if !self.moves.is_empty() {
+            let moves = std::mem::take(&mut self.moves);
+            return Some(Effect::Move(moves.into_iter().collect()));
+        }
+        if self.effects.is_empty() {
+            self.reconcile(self.now);
+        }
         self.effects.pop_front()
     }
 

@@ -34,9 +34,9 @@ struct Entry {
 pub struct Learned {
     sites: BTreeMap<IpAddr, SiteNumber>,
     routes: BTreeMap<IpNet, Entry>,
-    /// Prefixes that have been seen since the configuration came into force: they are guarded even
+    /// Prefixes that have been seen, and whose they were as far as is known: they are guarded even
     /// when nobody announces them any more.
-    seen: BTreeSet<IpNet>,
+    seen: BTreeMap<IpNet, Option<SiteNumber>>,
     daemons_down: BTreeSet<String>,
     stale_until: Option<Timestamp>,
     next_expiry: Option<Timestamp>,
@@ -52,8 +52,8 @@ impl Learned {
         self.sites = pairs.collect();
         let known: BTreeSet<SiteNumber> = self.sites.values().copied().collect();
         self.routes.retain(|_, entry| known.contains(&entry.site));
-        self.seen.clear();
-        self.seen.extend(self.routes.keys());
+        self.seen
+            .retain(|_, site| site.is_some_and(|site| known.contains(&site)));
     }
 
     /// Takes in what routing says. Returns whether anything changed at once.
@@ -78,7 +78,7 @@ impl Learned {
                 self.withdraw(now, *prefix);
                 continue;
             };
-            self.seen.insert(*prefix);
+            self.seen.insert(*prefix, Some(site));
             let old = self.routes.insert(
                 *prefix,
                 Entry {
@@ -97,7 +97,7 @@ impl Learned {
         if self.routes.contains_key(&prefix) || !self.sites.values().any(|known| *known == site) {
             return false;
         }
-        self.seen.insert(prefix);
+        self.seen.insert(prefix, Some(site));
         let expires = self.expiry(now + CONVERGENCE);
         self.routes.insert(
             prefix,
@@ -107,6 +107,13 @@ impl Learned {
             },
         );
         true
+    }
+
+    /// Takes over what was guarded when we started, until the configuration changes.
+    pub fn guard(&mut self, prefixes: impl Iterator<Item = IpNet>) {
+        for prefix in prefixes {
+            self.seen.entry(prefix).or_insert(None);
+        }
     }
 
     /// Takes note that a routing daemon went or came.
@@ -119,8 +126,10 @@ impl Learned {
             }
         } else {
             self.daemons_down.insert(name.to_owned());
-            self.stale_until = Some(now + keep);
-            self.postpone(now + keep);
+            // Without graceful restart towards other sites, ours still outlive a short absence.
+            let until = now + keep.max(CONVERGENCE);
+            self.stale_until = Some(until);
+            self.postpone(until);
         }
     }
 
@@ -155,7 +164,7 @@ impl Learned {
     /// Every prefix that has been seen, default routes excepted.
     pub fn seen(&self) -> impl Iterator<Item = IpNet> + '_ {
         self.seen
-            .iter()
+            .keys()
             .copied()
             .filter(|prefix| prefix.prefix_len() > 0)
     }

@@ -100,7 +100,7 @@ impl Engine {
             path: choice.path,
             reason: choice.reason,
             since: now.since(choice.since),
-            candidates: account(now, class, choice, settling, &self.contenders(site)),
+            candidates: account(now, class, choice, settling, &self.contenders(site), None),
         })
     }
 

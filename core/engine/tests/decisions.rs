@@ -69,9 +69,8 @@ fn an_uplink_without_carrier_is_left_at_once() {
 #[test]
 fn traffic_returns_only_after_the_hold() {
     let mut router = two_uplinks();
-    for local in [1, 1] {
-        router.bfd(path(2, local, 1), Liveness::Silent);
-        router.bfd(path(2, local, 2), Liveness::Silent);
+    for remote in [1, 2] {
+        router.bfd(path(2, 1, remote), Liveness::Silent);
     }
     assert_eq!(router.way(2, VOICE), "pat-2-1");
     router.bfd(path(2, 1, 1), Liveness::Up);
@@ -252,4 +251,98 @@ fn an_adopted_path_that_does_not_come_up_is_left_after_the_grace() {
     assert_eq!(after.way(2, VOICE), "pat-1-1");
     after.seconds(2);
     assert_eq!(after.way(2, VOICE), "pat-2-2");
+}
+
+#[test]
+fn a_changed_strategy_that_changes_nothing_does_not_waive_later_holds() {
+    let mut router = least_latency();
+    let mut config = config(2, vec![remote(2, 1, None)]);
+    config.classes[0].strategy = Strategy::Preference(vec!["fibre".parse().unwrap()]);
+    router.input(Input::Config(std::sync::Arc::new(config)));
+    router.seconds(1);
+    assert_eq!(router.moves, 0, "it is on the fibre already");
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    router.bfd(path(2, 1, 1), Liveness::Up);
+    router.seconds(20);
+    assert_eq!(router.way(2, VOICE), "pat-2-1", "the hold of 30 s is kept");
+}
+
+#[test]
+fn a_forced_move_does_not_delay_leaving_a_degraded_path() {
+    let mut router = two_uplinks();
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    assert_eq!(router.way(2, VOICE), "pat-1-2");
+    let bad = Measurement {
+        rtt: None,
+        loss_permille: Some(200),
+    };
+    router.input(Input::Measured(path(2, 1, 2), bad));
+    router.wait(Duration::from_millis(3400));
+    assert_eq!(
+        router.way(2, VOICE),
+        "pat-2-1",
+        "after the threshold of 3 s, without a cooldown"
+    );
+}
+
+#[test]
+fn a_look_at_the_kernel_that_is_older_than_a_move_does_not_undo_it() {
+    let mut router = two_uplinks();
+    let old = Box::new(router.kernel.clone());
+    router.engine.handle(router.now, Input::Touched);
+    assert_eq!(
+        router.engine.poll_effect(),
+        Some(patronus_engine::Effect::Observe)
+    );
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    router.bfd(path(2, 1, 2), Liveness::Silent);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    router.changes.clear();
+    router.input(Input::Observed(old));
+    assert_eq!((router.way(2, VOICE), router.changes.len()), ("pat-2-1", 0));
+}
+
+#[test]
+fn a_move_does_not_wait_for_what_else_there_is_to_do() {
+    let mut router = two_uplinks();
+    let mut environment = environment(2);
+    environment.uplinks.get_mut(&slot(1)).unwrap().carrier = false;
+    router
+        .engine
+        .handle(router.now, Input::Environment(environment));
+    let first = router.engine.poll_effect();
+    assert!(
+        matches!(first, Some(patronus_engine::Effect::Move(_))),
+        "{first:?}"
+    );
+}
+
+#[test]
+fn what_was_learned_once_stays_guarded_over_reloads_and_restarts() {
+    let prefix: ipnet::IpNet = "172.30.0.0/16".parse().unwrap();
+    let config = || {
+        let mut config = config(2, vec![remote(2, 2, None)]);
+        config.overlay.prefixes.clear();
+        config
+    };
+    let guarded = |router: &Router| router.kernel.routes.keys().any(|key| key.prefix == prefix);
+    let mut router = Router::new(config(), environment(2));
+    let set = [(prefix, std::net::IpAddr::from([10, 255, 0, 2]))].into();
+    router.input(Input::Learned(patronus_model::kernel::LearnedDelta {
+        set,
+        ..Default::default()
+    }));
+    let removed = [prefix].into();
+    let gone = patronus_model::kernel::LearnedDelta {
+        removed,
+        ..Default::default()
+    };
+    router.input(Input::Learned(gone));
+    router.seconds(1);
+    assert!(guarded(&router), "withdrawn");
+    router.input(Input::Config(std::sync::Arc::new(config())));
+    assert!(guarded(&router), "reloaded");
+    let restarted = Router::on(router.kernel.clone(), config(), environment(2));
+    assert!(guarded(&restarted), "restarted");
 }

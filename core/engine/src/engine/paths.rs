@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use patronus_model::Timestamp;
 use patronus_model::event::{Decision, Event};
-use patronus_model::ids::{IfName, PathId, SiteNumber, Slot};
+use patronus_model::ids::{PathId, SiteNumber, Slot};
 use patronus_model::kernel::Environment;
 use patronus_model::layout::NexthopId;
 use patronus_model::path::{Liveness, PathState};
 use patronus_model::policy::TrafficClass;
 use patronus_model::router::{Gateway, RouterConfig};
 
-use super::{Effect, Engine};
+use super::Engine;
 use crate::decide::{Contender, Settling, account, decide};
 use crate::desired::effective;
 
@@ -73,28 +73,32 @@ impl Engine {
     /// While paths are down, their peers are spoken to at their configured addresses now and then:
     /// they may have been heard last at an address that they have left.
     pub(super) fn repair_endpoints(&mut self, now: Timestamp) {
-        let down = |path: &PathId| {
-            self.health.get(path).is_some_and(|health| {
-                health.state == PathState::Down
-                    && health.uplink_usable
-                    && now.since(health.since) >= ENDPOINT_REPAIR
-            })
-        };
-        let down = self.topology.paths.iter().filter(|(path, _)| down(path));
-        let peers: Vec<_> = down
-            .map(|(_, spec)| (spec.interface.clone(), spec.peer))
-            .collect();
-        if peers.is_empty() {
-            self.repair = None;
-            return;
+        let mut repairs = std::mem::take(&mut self.repairs);
+        repairs.retain(|path, _| self.may_need_repair(now, *path));
+        let mut due = Vec::new();
+        for (path, spec) in &self.topology.paths {
+            if self.may_need_repair(now, *path) {
+                let (at, wait) = repairs.entry(*path).or_insert((now, ENDPOINT_REPAIR));
+                if *at <= now {
+                    (*at, *wait) = (now + *wait, (*wait * 2).min(ENDPOINT_REPAIR_MAX));
+                    due.push((spec.interface.clone(), spec.peer));
+                }
+            }
         }
-        let (due, wait) = self.repair.unwrap_or((now, ENDPOINT_REPAIR));
-        if due <= now {
-            self.repair = Some((now + wait, (wait * 2).min(ENDPOINT_REPAIR_MAX)));
-            self.forgotten.extend(peers);
+        self.repairs = repairs;
+        if !due.is_empty() {
+            self.forgotten.extend(due);
             self.expected = true;
             self.observe();
         }
+    }
+
+    fn may_need_repair(&self, now: Timestamp, path: PathId) -> bool {
+        self.health.get(&path).is_some_and(|health| {
+            health.state == PathState::Down
+                && health.uplink_usable
+                && now.since(health.since) >= ENDPOINT_REPAIR
+        })
     }
 
     /// Draws conclusions about the paths to these sites, and moves traffic where it must.
@@ -111,14 +115,10 @@ impl Engine {
         if self.observed.is_none() {
             return;
         }
-        let mut moves = Vec::new();
         for site in sites {
             for class in &config.classes {
-                moves.extend(self.choose(now, &config, *site, class));
+                self.choose(now, &config, *site, class);
             }
-        }
-        if !moves.is_empty() {
-            self.effects.push_front(Effect::Move(moves));
         }
     }
 
@@ -144,25 +144,31 @@ impl Engine {
         }
     }
 
-    /// Decides for one class towards one site. Returns the nexthop to be moved at once, if there is
-    /// one in the kernel already.
-    pub(super) fn choose(
+    /// Decides for one class towards one site.
+    fn choose(
         &mut self,
         now: Timestamp,
         config: &RouterConfig,
         site: SiteNumber,
         class: &TrafficClass,
-    ) -> Option<(NexthopId, IfName)> {
+    ) {
         let settling = Settling(config.health.start_grace);
-        let choice = self.choices.get(&(site, class.id))?;
+        let key = (site, class.id);
+        let Some(choice) = self.choices.get(&key) else {
+            return;
+        };
         let contenders = self.contenders(site);
-        let decision = decide(now, class, choice, settling, &contenders)?;
-        let mut new = choice.clone();
-        new.moved = new.path.map(|_| now).or(new.moved);
-        let from = new.path.replace(decision.to);
-        (new.reason, new.since, new.reconsider) = (decision.reason, now, false);
-        let candidates = account(now, class, &new, settling, &contenders);
-        self.choices.insert((site, class.id), new);
+        let Some(decision) = decide(now, class, choice, settling, &contenders) else {
+            // What it was to reconsider, it has.
+            if let Some(choice) = self.choices.get_mut(&key) {
+                choice.reconsider = false;
+            }
+            return;
+        };
+        let candidates = account(now, class, choice, settling, &contenders, Some(decision.to));
+        let from = choice.path;
+        let new = choice.after(now, &decision);
+        self.choices.insert(key, new);
         self.report(Event::Moved(Decision {
             site,
             class: class.id,
@@ -171,7 +177,7 @@ impl Engine {
             reason: decision.reason,
             candidates,
         }));
-        self.point(NexthopId::new(site, class.id), decision.to)
+        self.point(NexthopId::new(site, class.id), decision.to);
     }
 
     pub(crate) fn contenders(&self, site: SiteNumber) -> Vec<Contender<'_>> {
@@ -185,23 +191,28 @@ impl Engine {
         self.topology.paths_to(site).filter_map(contender).collect()
     }
 
-    pub(super) fn point(&mut self, id: NexthopId, path: PathId) -> Option<(NexthopId, IfName)> {
-        let interface = self.topology.paths.get(&path)?.interface.clone();
+    /// Lets a nexthop object lead to a path: at once if it is there, by a plan otherwise.
+    fn point(&mut self, id: NexthopId, path: PathId) {
+        let Some(interface) = self
+            .topology
+            .paths
+            .get(&path)
+            .map(|spec| spec.interface.clone())
+        else {
+            return;
+        };
         match self
             .observed
             .as_mut()
             .and_then(|state| state.nexthops.get_mut(&id))
         {
-            // The move is confirmed or refuted by `Moved`; until then this is what we know.
+            // `Moved` confirms or refutes it; until then this is what we know.
             Some(known) => {
-                let moved = *known != interface;
                 known.clone_from(&interface);
-                moved.then_some((id, interface))
+                self.moves.insert(id, interface.clone());
+                self.moved.insert(id, interface);
             }
-            None => {
-                self.want_change();
-                None
-            }
+            None => self.want_change(),
         }
     }
 }

@@ -52,6 +52,7 @@ impl Engine {
     pub(super) fn observe(&mut self) {
         self.phase = match self.phase {
             Phase::Idle => {
+                self.moved.clear();
                 self.effects.push_back(Effect::Observe);
                 Phase::Observing { again: false }
             }
@@ -62,7 +63,7 @@ impl Engine {
         };
     }
 
-    pub(super) fn observed(&mut self, now: Timestamp, state: KernelState) {
+    pub(super) fn observed(&mut self, now: Timestamp, mut state: KernelState) {
         let again = self.phase == Phase::Observing { again: true };
         self.phase = Phase::Idle;
         if again {
@@ -71,6 +72,11 @@ impl Engine {
         if self.observed.is_none() {
             self.adopt(now, &state);
             self.next_tick = now;
+        }
+        for (id, interface) in &self.moved {
+            if let Some(known) = state.nexthops.get_mut(id) {
+                known.clone_from(interface);
+            }
         }
         self.observed = Some(state);
         self.dirty = true;
@@ -94,6 +100,14 @@ impl Engine {
                 choice.since = now;
             }
         }
+        let guard = self
+            .config
+            .as_ref()
+            .map(|config| config.layout.guard_table());
+        let guarded = state.routes.iter().filter(|(key, target)| {
+            Some(key.table) == guard && **target == RouteTarget::Unreachable
+        });
+        self.learned.guard(guarded.map(|(key, _)| key.prefix));
         let mut news = false;
         for (key, target) in &state.routes {
             if let RouteTarget::Nexthop { id, .. } = target
