@@ -1,51 +1,82 @@
 #!/usr/bin/env bash
-# build-deb.sh TARGET_DIR : makes TARGET_DIR/deb/patronus_VERSION_ARCH.deb from what was built there
-# with `cargo build --release`.
+# build-deb.sh TARGET_DIR [PROFILE [OUT_DIR]] : makes OUT_DIR/patronus_VERSION_ARCH.deb, in
+# TARGET_DIR/deb if not said otherwise, from what cargo built in TARGET_DIR/PROFILE (release).
 set -euo pipefail
 target=${1:?the target directory}
+profile=${2:-release}
+built=$target/$profile
+out=${3:-$target/deb}
 here=$(cd "$(dirname "$0")" && pwd)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../Cargo.toml" | head -1)
+project=$(dirname "$here")
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$project/Cargo.toml" | head -1)
 arch=$(dpkg --print-architecture)
+# The same sources give the same package, bit for bit.
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(stat -c %Y "$project/CHANGELOG.md")}
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+umask 022
+chmod 755 "$root"
 
 put() { install -D -m "$1" "$2" "$root/$3"; }
-put 755 "$target/release/patronusd" usr/sbin/patronusd
-put 755 "$target/release/patronus" usr/bin/patronus
-for unit in patronus.service patronus-frr.service; do
-  put 644 "$here/systemd/$unit" "usr/lib/systemd/system/$unit"
-done
-doc=usr/share/doc/patronus
-put 644 "$here/../README.md" $doc/README.md
-put 644 "$here/../docs/examples/site.yaml" $doc/examples/site.yaml
-put 644 "$here/../docs/examples/minimal.yaml" $doc/examples/minimal.yaml
-put 644 "$here/../docs/reference/config.md" $doc/config.md
-put 644 "$here/../docs/reference/config.schema.json" usr/share/patronus/config.schema.json
-{
-  echo "Patronus is dual-licensed under MIT and Apache-2.0."
-  echo; cat "$here/../LICENSE-MIT"
-  echo; echo "The Apache License 2.0 is in /usr/share/common-licenses/Apache-2.0."
-} > "$root/$doc/copyright"
-gzip -9n < "$here/../CHANGELOG.md" > "$root/$doc/changelog.gz"
-for shell in bash zsh fish; do
-  case $shell in
-    bash) file=usr/share/bash-completion/completions/patronus ;;
-    zsh) file=usr/share/zsh/vendor-completions/_patronus ;;
-    fish) file=usr/share/fish/vendor_completions.d/patronus.fish ;;
-  esac
-  mkdir -p "$root/$(dirname "$file")"
-  "$target/release/patronus" completions "$shell" > "$root/$file"
-done
+fill() {
+  local date
+  date=$(date -u -R -d "@$SOURCE_DATE_EPOCH")
+  sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/${size:-}/; s/@DATE@/$date/" "$1"
+}
+compress() { gzip -9n >"$root/$1"; }
 
-mkdir "$root/DEBIAN"
-for script in postinst prerm postrm; do
-  install -m 755 "$here/debian/$script" "$root/DEBIAN/$script"
-done
-size=$(du -sk --exclude=DEBIAN "$root" | cut -f1)
-sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/$size/" "$here/debian/control.in" > "$root/DEBIAN/control"
-(cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) > "$root/DEBIAN/md5sums"
+programs() {
+  put 755 "$built/patronusd" usr/sbin/patronusd
+  put 755 "$built/patronus" usr/bin/patronus
+  strip --strip-unneeded --remove-section=.comment "$root/usr/sbin/patronusd" "$root/usr/bin/patronus"
+  for unit in patronus.service patronus-frr.service; do
+    put 644 "$here/systemd/$unit" "usr/lib/systemd/system/$unit"
+  done
+}
 
-mkdir -p "$target/deb"
-file="$target/deb/patronus_${version}_${arch}.deb"
-dpkg-deb --root-owner-group --build "$root" "$file" >/dev/null
+documents() {
+  local doc=usr/share/doc/patronus
+  put 644 "$project/README.md" $doc/README.md
+  put 644 "$project/docs/reference/config.md" $doc/config.md
+  put 644 "$project/docs/examples/site.yaml" $doc/examples/site.yaml
+  put 644 "$project/docs/examples/minimal.yaml" $doc/examples/minimal.yaml
+  put 644 "$project/docs/reference/config.schema.json" usr/share/patronus/config.schema.json
+  put 644 "$here/debian/copyright" $doc/copyright
+  fill "$here/debian/changelog.in" | compress $doc/changelog.gz
+  compress $doc/CHANGELOG.md.gz <"$project/CHANGELOG.md"
+}
+
+completions() {
+  local shell file
+  while read -r shell file; do
+    mkdir -p "$root/usr/share/$(dirname "$file")"
+    "$built/patronus" completions "$shell" >"$root/usr/share/$file"
+  done <<'FILES'
+bash bash-completion/completions/patronus
+zsh zsh/vendor-completions/_patronus
+fish fish/vendor_completions.d/patronus.fish
+FILES
+}
+
+control() {
+  local size script
+  size=$(du -sk "$root" | cut -f1)
+  mkdir "$root/DEBIAN"
+  for script in postinst prerm postrm; do
+    install -m 755 "$here/debian/$script" "$root/DEBIAN/$script"
+  done
+  fill "$here/debian/control.in" >"$root/DEBIAN/control"
+  (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+}
+
+programs
+documents
+completions
+control
+mkdir -p "$out"
+file=$out/patronus_${version}_$arch.deb
+# What is only tried out need not be small.
+compression=(-Zgzip -z1)
+[ "$profile" != release ] || compression=(-Zxz)
+dpkg-deb --root-owner-group "${compression[@]}" --build "$root" "$file" >/dev/null
 echo "$file"

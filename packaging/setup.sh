@@ -18,6 +18,7 @@ needs=(
   cc:gcc
   mmdebstrap:mmdebstrap
   dpkg-deb:dpkg
+  strip:binutils
 )
 
 missing=()

@@ -88,7 +88,7 @@ impl Router {
             Request::Explain(flow, reply) => {
                 let _ = reply.send(self.engine.explain(clock::now(), flow));
             }
-            Request::Reload(reply) => drop(reply.send(outcome(self.reload()))),
+            Request::Reload(reply) => self.reload(Some(reply)),
         }
     }
 }
@@ -97,7 +97,10 @@ fn is_move(record: &EventRecord) -> bool {
     matches!(&record.event, Event::Moved(decision) if decision.from.is_some())
 }
 
-fn outcome(result: Result<Vec<patronus_config::Diagnostic>, LoadError>) -> ReloadOutcome {
+/// What came of a reload, as the API says it.
+pub(crate) fn outcome(
+    result: Result<Vec<patronus_config::Diagnostic>, LoadError>,
+) -> ReloadOutcome {
     match result {
         Ok(warnings) => ReloadOutcome::Applied(warnings.into_iter().map(diagnostic).collect()),
         Err(LoadError::Invalid(findings)) => {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use patronus_daemon::load::LoadError;
 use patronus_daemon::places::Places;
 use patronus_daemon::{chores, router};
 use tracing_subscriber::EnvFilter;
@@ -19,6 +20,10 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+/// What sysexits(3) says of a configuration that is not valid. systemd does not start us again
+/// then: the file will not get better by itself.
+const EX_CONFIG: u8 = 78;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,7 +66,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             chores::complain(&error);
-            ExitCode::FAILURE
+            match error.downcast_ref::<LoadError>() {
+                Some(_) => ExitCode::from(EX_CONFIG),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

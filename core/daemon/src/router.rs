@@ -1,12 +1,16 @@
 //! The router role: one engine, and everything that feeds it and does its bidding.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc as jobs;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use patronus_config::Diagnostic;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use patronus_api::ReloadOutcome;
+use patronus_config::{Diagnostic, Parsed};
 use patronus_engine::{Effect, Engine, Input};
 use patronus_frr::{Daemon, Desired, Frr, FrrEvent, FrrHandle, FrrPaths};
 use patronus_linux::{FastLane, Follower, Notice};
@@ -17,7 +21,7 @@ use patronus_model::ids::{IfName, Slot};
 use patronus_model::layout::NexthopId;
 use patronus_model::router::RouterConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -47,16 +51,37 @@ const ANNOUNCE_AFTER: [Duration; 4] = [
 /// # Errors
 /// The configuration is not valid, or something that the role cannot do without is not there.
 pub async fn run(places: Places) -> anyhow::Result<()> {
-    let (config, warnings) = load(&places)?;
-    warnings.iter().for_each(|warning| warn!("{warning}"));
+    let signals = Signals::new()?;
     std::fs::create_dir_all(&places.runtime_dir)
         .with_context(|| format!("creating {}", places.runtime_dir.display()))?;
+    let _lock = lock(&places)?;
+    let (config, warnings) = load(&places)?;
+    warnings.iter().for_each(|warning| warn!("{warning}"));
     let (inputs, inbox) = mpsc::channel(INPUTS);
-    let mut router = Router::start(places, Arc::new(config), inputs)?;
-    router.first_look().await?;
-    crate::notify::ready();
-    router.serve(inbox).await
+    Router::start(places, Arc::new(config), inputs)?
+        .serve(inbox, signals)
+        .await
 }
+
+/// Two daemons of one router would undo each other's work.
+fn lock(places: &Places) -> anyhow::Result<Flock<File>> {
+    let path = places.runtime_dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => anyhow::anyhow!(
+            "another patronusd is running here (it holds {}); `patronus status` asks it, \
+             `systemctl stop patronus` stops it",
+            path.display()
+        ),
+        other => anyhow::anyhow!("locking {}: {other}", path.display()),
+    })
+}
+
+/// A configuration that has been read again, and who wants to know what came of it.
+type Reread = (
+    Result<Parsed, LoadError>,
+    Option<oneshot::Sender<ReloadOutcome>>,
+);
 
 pub(crate) struct Router {
     places: Places,
@@ -73,6 +98,8 @@ pub(crate) struct Router {
     pub(crate) frr: Option<FrrHandle>,
     /// When to announce the overlay's addresses; earliest first.
     announcements: VecDeque<Timestamp>,
+    /// Configurations that are being read come back here.
+    reread: (mpsc::Sender<Reread>, mpsc::Receiver<Reread>),
 }
 
 impl Router {
@@ -112,6 +139,7 @@ impl Router {
             bgp,
             frr,
             announcements: VecDeque::new(),
+            reread: mpsc::channel(4),
         })
     }
 
@@ -132,15 +160,20 @@ impl Router {
         Ok(())
     }
 
-    async fn serve(mut self, mut inbox: mpsc::Receiver<Input>) -> anyhow::Result<()> {
+    async fn serve(
+        mut self,
+        mut inbox: mpsc::Receiver<Input>,
+        mut signals: Signals,
+    ) -> anyhow::Result<()> {
         let mut frr_events = self
             .frr
             .as_mut()
             .map(|frr| std::mem::replace(&mut frr.events, mpsc::channel(1).1));
-        let mut signals = Signals::new()?;
         let (requests, mut asked) = mpsc::channel(16);
         let (_closing, shutdown) = watch::channel(());
         let server = crate::desk::serve(&self.places, requests, shutdown)?;
+        self.first_look().await?;
+        crate::notify::ready();
         let mut measure = every(MEASURE_EVERY);
         loop {
             let announcement = self.announcements.front().copied();
@@ -159,9 +192,16 @@ impl Router {
                 Some(event) = next(&mut frr_events) => self.routing(event),
                 signal = signals.next() => match signal {
                     Asked::Stop => break,
-                    Asked::Reload => drop(self.reload()),
+                    Asked::Reload => self.reload(None),
                 },
                 Some(request) = asked.recv() => self.answer(request),
+                Some((result, reply)) = self.reread.1.recv() => {
+                    let outcome = crate::desk::outcome(self.reloaded(result));
+                    if let Some(reply) = reply {
+                        // Whoever asked may have gone away.
+                        let _ = reply.send(outcome);
+                    }
+                }
                 _ = measure.tick() => self.measure(),
                 () = until(timeout) => {
                     self.announce();
@@ -300,10 +340,22 @@ impl Router {
         self.handle(Input::Tick);
     }
 
-    /// Reads the configuration again and puts it into force. A broken one changes nothing.
-    pub(crate) fn reload(&mut self) -> Result<Vec<Diagnostic>, LoadError> {
-        let (config, warnings) = load(&self.places)
-            .inspect_err(|error| warn!("the configuration was not reloaded:\n{error}"))?;
+    /// Reads the configuration again, aside: files may be slow, and failover must not wait.
+    pub(crate) fn reload(&self, reply: Option<oneshot::Sender<ReloadOutcome>>) {
+        let (places, back) = (self.places.clone(), self.reread.0.clone());
+        tokio::task::spawn_blocking(move || {
+            // It fails only when we are stopping.
+            let _ = back.blocking_send((load(&places), reply));
+        });
+    }
+
+    /// Puts a configuration into force. A broken one changes nothing.
+    fn reloaded(
+        &mut self,
+        result: Result<Parsed, LoadError>,
+    ) -> Result<Vec<Diagnostic>, LoadError> {
+        let (config, warnings) =
+            result.inspect_err(|error| warn!("the configuration was not reloaded:\n{error}"))?;
         warnings.iter().for_each(|warning| warn!("{warning}"));
         if config.layout != self.config.layout {
             let error = LoadError::NeedsRestart;

@@ -37,13 +37,20 @@ fn busiest(mut carried: Vec<(String, u64)>) -> String {
 
 #[test]
 fn every_lan_reaches_every_lan_and_each_class_uses_its_path_in_both_directions() -> Result<()> {
-    let network = Network::up(include_str!("../topologies/three-sites.yaml"))?;
+    let network = Network::up_with(
+        include_str!("../topologies/three-sites.yaml"),
+        |_, config| {
+            // Another path than that of the default class, or nobody would miss the policy.
+            config["classes"][0]["strategy"] =
+                serde_json::json!({ "preference": ["lte", "fibre"] });
+        },
+    )?;
     for (from, to) in network.pairs() {
         network.ping(&from, &to, Family::V4)?;
         network.ping(&from, &to, Family::V6)?;
     }
     for family in [Family::V4, Family::V6] {
-        for (port, expected) in [(VOICE, "pat-1-1"), (STANDARD, "pat-1-1")] {
+        for (port, expected) in [(VOICE, "pat-2-2"), (STANDARD, "pat-1-1")] {
             for site in ["berlin", "lisbon"] {
                 let seen = carried(&network, site, || {
                     let stream = network.stream("berlin", "lisbon", port, family)?;
