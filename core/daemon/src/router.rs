@@ -1,14 +1,14 @@
 //! The router role: one engine, and everything that feeds it and does its bidding.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
+use std::io::ErrorKind;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::Arc;
 use std::sync::mpsc as jobs;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use patronus_api::ReloadOutcome;
 use patronus_config::{Diagnostic, Parsed};
 use patronus_engine::{Effect, Engine, Input};
@@ -54,7 +54,7 @@ pub async fn run(places: Places) -> anyhow::Result<()> {
     let signals = Signals::new()?;
     std::fs::create_dir_all(&places.runtime_dir)
         .with_context(|| format!("creating {}", places.runtime_dir.display()))?;
-    let _lock = lock(&places)?;
+    let _lock = lock()?;
     let (config, warnings) = load(&places)?;
     warnings.iter().for_each(|warning| warn!("{warning}"));
     let (inputs, inbox) = mpsc::channel(INPUTS);
@@ -63,17 +63,16 @@ pub async fn run(places: Places) -> anyhow::Result<()> {
         .await
 }
 
-/// Two daemons of one router would undo each other's work.
-fn lock(places: &Places) -> anyhow::Result<Flock<File>> {
-    let path = places.runtime_dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => anyhow::anyhow!(
-            "another patronusd is running here (it holds {}); `patronus status` asks it, \
-             `systemctl stop patronus` stops it",
-            path.display()
+/// Two daemons of one router would undo each other's work. What they fight over is the network
+/// namespace, so the lock is an abstract socket, of which each namespace has its own.
+fn lock() -> anyhow::Result<UnixListener> {
+    let name = SocketAddr::from_abstract_name("patronusd")?;
+    UnixListener::bind_addr(&name).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow::anyhow!(
+            "another patronusd is running in this network namespace; `patronus status` asks it, \
+             `systemctl stop patronus` stops it"
         ),
-        other => anyhow::anyhow!("locking {}: {other}", path.display()),
+        _ => anyhow::Error::new(error).context("taking the lock"),
     })
 }
 
@@ -212,6 +211,8 @@ impl Router {
         info!("stopping; the kernel goes on forwarding");
         crate::notify::stopping();
         server.abort();
+        // Whoever asks now shall hear that nobody is there.
+        let _ = std::fs::remove_file(self.places.socket());
         self.bfd.shutdown(Farewell::AdminDown);
         Ok(())
     }

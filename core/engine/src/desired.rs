@@ -337,17 +337,29 @@ fn guarded(
         .keys()
         .copied()
         .filter(|prefix| prefix.prefix_len() > 0);
-    let overlay = config
+    overlay_prefixes(config)
+        .chain(owned)
+        .chain(learned.seen())
+        .collect()
+}
+
+/// What belongs to the overlay whatever anybody announces. Our own LANs do: a part of them that is
+/// not there at present must not be sought on the Internet.
+pub(crate) fn overlay_prefixes(config: &RouterConfig) -> impl Iterator<Item = IpNet> + '_ {
+    let lans = config
+        .lans
+        .iter()
+        .flat_map(|lan| lan.prefixes.iter().map(IpNet::trunc));
+    config
         .overlay
         .networks()
-        .chain(config.overlay.prefixes.iter().copied());
-    overlay.chain(owned).chain(learned.seen()).collect()
+        .chain(config.overlay.prefixes.iter().copied())
+        .chain(lans)
 }
 
 /// Networks that the main table serves, where a wider prefix of the overlay would hide them.
 fn local_exceptions(sources: Sources<'_>) -> BTreeSet<IpNet> {
     let Sources {
-        config,
         environment,
         ownership,
         ..
@@ -372,8 +384,9 @@ fn local_exceptions(sources: Sources<'_>) -> BTreeSet<IpNet> {
                     })
             })
     };
-    let lans = config.lans.iter().flat_map(|lan| lan.prefixes.iter());
-    lans.chain(&environment.foreign)
+    environment
+        .foreign
+        .iter()
         .map(IpNet::trunc)
         .filter(|prefix| prefix.prefix_len() > 0 && covered(prefix))
         .collect()
@@ -432,10 +445,7 @@ fn firewall(sources: Sources<'_>) -> Firewall {
         .remotes
         .iter()
         .flat_map(RemoteSite::prefixes_and_addresses);
-    let overlay = config
-        .overlay
-        .networks()
-        .chain(config.overlay.prefixes.iter().copied());
+    let overlay = overlay_prefixes(config);
     Firewall {
         uplinks: config
             .uplinks

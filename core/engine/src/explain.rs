@@ -1,5 +1,7 @@
 //! Why a flow goes where it goes, by the same rules by which the kernel sends it there.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use patronus_model::Timestamp;
 use patronus_model::ids::SiteNumber;
@@ -7,6 +9,7 @@ use patronus_model::policy::{Action, Flow, TrafficClass};
 use patronus_model::router::RouterConfig;
 use patronus_model::view::{Explanation, Outcome};
 
+use crate::desired::overlay_prefixes;
 use crate::engine::Engine;
 
 impl Engine {
@@ -55,13 +58,9 @@ impl Engine {
             return Some(Outcome::NotOverlay { class: name });
         }
         let Some((route, site)) = self.route(flow) else {
-            let guarded = config
-                .overlay
-                .networks()
-                .chain(config.overlay.prefixes.iter().copied());
-            let guarded = guarded
+            let guarded = overlay_prefixes(config)
                 .chain(self.learned.seen())
-                .any(|p| p.contains(&flow.destination));
+                .any(|prefix| prefix.contains(&flow.destination));
             return Some(match guarded {
                 true => Outcome::Unreachable { class: name },
                 false => Outcome::NotOverlay { class: name },
@@ -91,15 +90,17 @@ impl Engine {
 
     /// Whether a network of the main table is a closer match than anything of the overlay.
     fn served_locally(&self, config: &RouterConfig, flow: &Flow) -> bool {
-        let lans = config.lans.iter().flat_map(|lan| lan.prefixes.iter());
+        let v6 = config.overlay.ipv6.map(|net| IpAddr::V6(net.addr()));
+        let ours = [Some(IpAddr::V4(config.overlay.ipv4.addr())), v6];
+        let ours = ours.into_iter().flatten().map(IpNet::from);
         let foreign = self
             .environment
             .iter()
             .flat_map(|environment| environment.foreign.iter());
-        let local = lans
-            .chain(foreign)
+        let local = ours
+            .chain(foreign.copied())
             .filter(|prefix| prefix.contains(&flow.destination));
-        let local = local.map(IpNet::prefix_len).max();
+        let local = local.map(|prefix| prefix.prefix_len()).max();
         let overlay = self.route(flow).map(|(prefix, _)| prefix.prefix_len());
         local.is_some() && local >= overlay
     }

@@ -33,6 +33,9 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Learned {
     sites: BTreeMap<IpAddr, SiteNumber>,
+    /// What routing says, whether we know the next hop or not: it may speak before we are told who
+    /// is who.
+    said: BTreeMap<IpNet, IpAddr>,
     routes: BTreeMap<IpNet, Entry>,
     /// Prefixes that have been seen, and whose they were as far as is known: they are guarded even
     /// when nobody announces them any more.
@@ -54,18 +57,20 @@ impl Learned {
         self.routes.retain(|_, entry| known.contains(&entry.site));
         self.seen
             .retain(|_, site| site.is_some_and(|site| known.contains(&site)));
+        for (prefix, next_hop) in self.said.clone() {
+            self.learn(prefix, next_hop);
+        }
     }
 
     /// Takes in what routing says. Returns whether anything changed at once.
     pub fn update(&mut self, now: Timestamp, delta: &LearnedDelta) -> bool {
         let mut changed = false;
         if delta.full {
-            let gone: Vec<IpNet> = self
-                .routes
+            let gone = self
+                .said
                 .keys()
-                .filter(|p| !delta.set.contains_key(*p))
-                .copied()
-                .collect();
+                .filter(|prefix| !delta.set.contains_key(*prefix));
+            let gone: Vec<IpNet> = gone.copied().collect();
             gone.into_iter()
                 .for_each(|prefix| self.withdraw(now, prefix));
         }
@@ -74,21 +79,29 @@ impl Learned {
             .iter()
             .for_each(|prefix| self.withdraw(now, *prefix));
         for (prefix, next_hop) in &delta.set {
-            let Some(site) = self.sites.get(next_hop).copied() else {
-                self.withdraw(now, *prefix);
-                continue;
-            };
-            self.seen.insert(*prefix, Some(site));
-            let old = self.routes.insert(
-                *prefix,
-                Entry {
-                    site,
-                    expires: None,
-                },
-            );
-            changed |= old.is_none_or(|old| old.site != site);
+            self.said.insert(*prefix, *next_hop);
+            match self.learn(*prefix, *next_hop) {
+                Some(news) => changed |= news,
+                // It leads to nobody whom we know any more.
+                None => self.expire_soon(now, *prefix),
+            }
         }
         changed
+    }
+
+    /// A prefix is at the site with this overlay address. Returns whether that is news; `None` if
+    /// there is no such site.
+    fn learn(&mut self, prefix: IpNet, next_hop: IpAddr) -> Option<bool> {
+        let site = self.sites.get(&next_hop).copied()?;
+        self.seen.insert(prefix, Some(site));
+        let old = self.routes.insert(
+            prefix,
+            Entry {
+                site,
+                expires: None,
+            },
+        );
+        Some(old.is_none_or(|old| old.site != site))
     }
 
     /// Takes over a route that stood in the kernel when we started, until routing confirms it.
@@ -178,6 +191,11 @@ impl Learned {
     }
 
     fn withdraw(&mut self, now: Timestamp, prefix: IpNet) {
+        self.said.remove(&prefix);
+        self.expire_soon(now, prefix);
+    }
+
+    fn expire_soon(&mut self, now: Timestamp, prefix: IpNet) {
         let until = self.stale_until.unwrap_or(now + LINGER).max(now + LINGER);
         let Some(entry) = self.routes.get(&prefix) else {
             return;
@@ -301,6 +319,18 @@ mod tests {
         learned.update(at(1001), &removed());
         assert!(present(&mut learned, 120_000));
         assert!(!present(&mut learned, 121_000));
+    }
+
+    #[test]
+    fn what_routing_said_before_we_were_told_who_is_who_counts() {
+        let mut learned = Learned::default();
+        assert!(!learned.update(at(0), &set()), "nobody is known yet");
+        learned.sites = [(IpAddr::from([10, 255, 0, 2]), SiteNumber::new(2).unwrap())].into();
+        for (prefix, next_hop) in learned.said.clone() {
+            learned.learn(prefix, next_hop);
+        }
+        assert!(present(&mut learned, 1_000_000));
+        assert!(!learned.is_stale(&net()));
     }
 
     #[test]

@@ -346,3 +346,30 @@ fn what_was_learned_once_stays_guarded_over_reloads_and_restarts() {
     let restarted = Router::on(router.kernel.clone(), config(), environment(2));
     assert!(guarded(&restarted), "restarted");
 }
+
+#[test]
+fn routes_that_were_there_when_the_daemon_started_stay() {
+    let prefix: ipnet::IpNet = "172.30.0.0/16".parse().unwrap();
+    let set = [(prefix, std::net::IpAddr::from([10, 255, 0, 2]))].into();
+    let told = patronus_model::kernel::LearnedDelta {
+        full: true,
+        set,
+        ..Default::default()
+    };
+    let mut before = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
+    before.input(Input::Learned(told.clone()));
+    before.seconds(1);
+
+    // A daemon hears of routes before it is told its configuration.
+    let mut after = Router::unconfigured(before.kernel.clone(), environment(2));
+    after.input(Input::Learned(told));
+    after.input(Input::Config(std::sync::Arc::new(config(
+        2,
+        vec![remote(2, 2, None)],
+    ))));
+    after.all_up();
+    after.seconds(300);
+    let carried = |key: &&patronus_model::kernel::RouteKey| key.prefix == prefix;
+    let routes = |router: &Router| router.kernel.routes.keys().filter(carried).count();
+    assert_eq!(routes(&after), routes(&before));
+}

@@ -25,7 +25,8 @@ fn a_killed_patronusd_loses_no_packet_neither_dead_nor_when_it_returns() -> Resu
     pause(5);
     network.patronus.at("berlin")?.start_daemon()?;
     network.patronus.wait_until_well(PATIENCE)?;
-    pause(3);
+    // Longer than routes which nobody confirms are kept.
+    pause(25);
     let report = stream.stop();
     assert_eq!(report.lost(), 0, "{report:?}");
 
@@ -33,11 +34,28 @@ fn a_killed_patronusd_loses_no_packet_neither_dead_nor_when_it_returns() -> Resu
     pause(1);
     network.lab.cut("berlin", "fibre", Cut::Swallow)?;
     pause(3);
+    let path = network.path_of("berlin", "lisbon", "voice")?;
+    assert_eq!(path.split('→').next(), Some("lte"));
     let blackout = stream.stop().longest_blackout_ms();
     assert!(
         blackout > 0.0 && blackout < 2000.0,
         "it still fails over: {blackout} ms"
     );
+    network.lab.stop()
+}
+
+#[test]
+fn a_second_patronusd_is_refused_and_the_first_goes_on() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    let berlin = network.patronus.at("berlin")?;
+    let error = berlin
+        .patronusd(&["--runtime-dir", "/run/other"])
+        .expect_err("a second daemon");
+    assert!(
+        format!("{error:#}").contains("another patronusd is running"),
+        "{error:#}"
+    );
+    berlin.patronus(&["status"])?;
     network.lab.stop()
 }
 

@@ -194,6 +194,13 @@ impl Router {
 
     /// A daemon that starts on a kernel in which an earlier one left this.
     pub fn on(kernel: KernelState, config: RouterConfig, environment: Environment) -> Self {
+        let mut router = Self::unconfigured(kernel, environment);
+        router.input(Input::Config(Arc::new(config)));
+        router
+    }
+
+    /// A daemon that has not been told anything yet.
+    pub fn unconfigured(kernel: KernelState, environment: Environment) -> Self {
         let mut router = Self {
             engine: Engine::default(),
             kernel,
@@ -205,7 +212,6 @@ impl Router {
             plans: 0,
         };
         router.input(Input::Environment(environment));
-        router.input(Input::Config(Arc::new(config)));
         router
     }
 

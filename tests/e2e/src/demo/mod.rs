@@ -154,8 +154,8 @@ fn kill_daemon(screen: &mut Screen, network: &mut Network) -> Result<()> {
     screen.act("patronusd starts again and adopts what is there");
     network.patronus.at("berlin")?.start_daemon()?;
     network.patronus.wait_until_well(PATIENCE)?;
-    std::thread::sleep(Duration::from_secs(1));
-    Ok(())
+    // Longer than routes which nobody confirms are kept: whatever was not adopted would show.
+    screen.watch(network, Duration::from_secs(22))
 }
 
 /// TCP from router to router through the overlay, beside a bare WireGuard tunnel over the same

@@ -121,7 +121,7 @@ pub(super) fn renumber(lab: &Lab, target: &Target) -> Result<()> {
 
 pub(super) fn down(lab: Option<&str>, all: bool) -> Result<()> {
     let names = if all {
-        patronus_lab::alive()?
+        patronus_lab::offered()?
     } else {
         vec![name_of(lab)?]
     };
