@@ -7,8 +7,13 @@ CARGO ?= cargo
 # Where labs find the programs that they run inside their namespaces.
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export CARGO_TARGET_DIR := $(TARGET)
-# Labs need root for namespaces.
-AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,HOME")
+# Labs need root for namespaces. Who is not root builds as himself, and runs tests and programs by
+# sudo, which would otherwise replace PATH and forget the rest.
+ifneq ($(shell id -u),0)
+AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS env PATH=$(PATH)
+HOST := $(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+export CARGO_TARGET_$(HOST)_RUNNER := $(AS_ROOT)
+endif
 
 .PHONY: help
 help: ## List what can be done
@@ -29,7 +34,7 @@ demo: setup build ## Three sites, two uplinks each: cut one, degrade the other, 
 .PHONY: test
 test: setup ## Run every test: units, properties, and real packets in namespaces
 	$(CARGO) build --locked --workspace --bins
-	$(AS_ROOT) $(CARGO) test --locked --workspace --no-fail-fast
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 .PHONY: lint
 lint: ## Formatting, clippy with warnings denied, and dependencies if cargo-deny is installed

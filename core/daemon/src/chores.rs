@@ -115,7 +115,9 @@ pub fn teardown(places: &Places, dry_run: bool, yes: bool) -> anyhow::Result<Exi
     let plan = diff(&KernelState::default(), &there);
     println!("{}", summary(&plan.0));
     if dry_run {
-        plan.0.iter().for_each(|change| println!("  {change:?}"));
+        for change in &plan.0 {
+            println!("  {}", in_words(change));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if UnixStream::connect(places.socket()).is_ok() {
@@ -128,11 +130,11 @@ pub fn teardown(places: &Places, dry_run: bool, yes: bool) -> anyhow::Result<Exi
     errors
         .iter()
         .for_each(|error| eprintln!("patronusd: {}", error.report()));
-    Ok(if errors.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    if errors.is_empty() {
+        println!("all of it was removed");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 fn summary(changes: &[Change]) -> String {
@@ -148,6 +150,22 @@ fn summary(changes: &[Change]) -> String {
             Change::DeleteOverlay(_) | Change::RestoreSysctl(_) | Change::DeleteFirewall
         )),
     )
+}
+
+/// One thing that would be removed.
+fn in_words(change: &Change) -> String {
+    match change {
+        Change::DeleteRule(rule) => format!("rule {} to table {}", rule.priority, rule.table),
+        Change::DeleteRoute(key) => format!("route to {} in table {}", key.prefix, key.table),
+        Change::DeleteNexthop(id) => format!("nexthop object {id}"),
+        Change::DeletePeer(name, key) => format!("peer {key} of {name}"),
+        Change::DeleteTunnel(name) => format!("tunnel {name} with its peers"),
+        Change::DeleteOverlay(name) => format!("overlay interface {name}"),
+        Change::DeleteFirewall => "nftables table inet patronus".to_owned(),
+        Change::RestoreSysctl(path) => format!("{path} gets its former value back"),
+        // A plan towards nothing makes nothing.
+        other => format!("{other:?}"),
+    }
 }
 
 fn confirmed() -> anyhow::Result<bool> {

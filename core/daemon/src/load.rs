@@ -15,12 +15,12 @@ use crate::places::Places;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("{file}: {source}. Create it; `patronus config example` prints one to begin with.")]
+    #[error("{file}: {reason}. Create it; `patronus config example` prints one to begin with.")]
     Unreadable {
         /// The file.
         file: String,
         /// What the system says.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is not a valid configuration.
     #[error("{}", display(.0))]
@@ -44,9 +44,9 @@ fn display(diagnostics: &[Diagnostic]) -> String {
 /// [`LoadError`]; nothing has been changed then, except that keys may have been generated.
 pub fn load(places: &Places) -> Result<Parsed, LoadError> {
     let file = places.config.display().to_string();
-    let bytes = fs::read(&places.config).map_err(|source| LoadError::Unreadable {
+    let bytes = fs::read(&places.config).map_err(|reason| LoadError::Unreadable {
         file: file.clone(),
-        source,
+        reason,
     })?;
     let text = patronus_config::decode(&bytes, &file).map_err(LoadError::Invalid)?;
     let keys = KeyStore::new(&places.keys());
