@@ -226,7 +226,7 @@ impl fmt::Display for Report {
         writeln!(f, "{cores} × {cpu}, Linux {kernel}, load {load}\n")?;
         writeln!(
             f,
-            "{:<36} {:>12} {:>12}  {:<14} target",
+            "{:<36} {:>12} {:>12}  {:<14} target, peer",
             "metric", "ours", "theirs", "unit"
         )?;
         for row in &self.results {
@@ -245,12 +245,21 @@ impl fmt::Display for Report {
                 metric,
                 value,
                 unit,
+                peer,
                 ..
             } = row;
-            writeln!(
-                f,
-                "{metric:<36} {value:>12.3} {theirs:>12}  {unit:<14} {target}"
-            )?;
+            let notes = [
+                Some(target),
+                peer.as_ref().map(|peer| format!("theirs: {peer}")),
+            ];
+            let notes: Vec<_> = notes
+                .into_iter()
+                .flatten()
+                .filter(|n| !n.is_empty())
+                .collect();
+            let notes = notes.join("; ");
+            let line = format!("{metric:<36} {value:>12.3} {theirs:>12}  {unit:<14} {notes}");
+            writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use crate::samples::Samples;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// Runs through each of the two. Many short ones: what else the machine does changes slowly.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 25)]
     pub runs: usize,
     /// How long each run is measured, in milliseconds.
     #[arg(long, default_value_t = 1000)]
@@ -49,6 +49,8 @@ const RATIO: f64 = 0.95;
 const SMALL: usize = 100;
 /// Small packets that are offered in a second: more than wireguard-go carries on two cores.
 const OFFERED: u32 = 30_000;
+/// No target hangs on small packets, so a part of the runs must do.
+const FEWER: usize = 3;
 
 /// Measures, prints a table and writes the report.
 ///
@@ -61,12 +63,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mtu = bare::tunnel_mtu(ours.lab.router("berlin")?.node())?;
     let theirs = Lab::up(&Topology::parse(DIRECT)?)?;
     let tunnel = bare::Tunnel::make(&theirs, mtu).context("bare WireGuard")?;
+    for lab in [&ours.lab, &theirs] {
+        prefer_wireguard(lab)?;
+    }
     let runs = Runs {
         ours: &ours.lab,
         theirs: &theirs,
     };
     let tcp = runs.alternate("TCP, Mbit/s", arguments.runs, |lab| tcp(lab, arguments))?;
-    let udp = runs.alternate("small UDP, packets/s", arguments.runs, |lab| {
+    let fewer = arguments.runs.div_ceil(FEWER);
+    let udp = runs.alternate("small UDP, packets/s", fewer, |lab| {
         small_packets(lab, arguments)
     })?;
     drop(tunnel);
@@ -80,6 +86,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ];
     let results = results.to_vec();
     Report { machine, results }.publish(&arguments.destination, "throughput")
+}
+
+/// Lets user-space WireGuard run before whatever else this machine does, in both labs, as the ends
+/// of the flows do; otherwise other people's work is what is measured.
+fn prefer_wireguard(lab: &Lab) -> Result<()> {
+    // Processes with a session of their own are a group for the scheduler where it has
+    // autogroups (sched(7)), and then nothing but the niceness of the group matters.
+    let script = "for pid in $(pgrep -x wireguard-go); do \
+        [ ! -e /proc/$pid/autogroup ] || echo -15 > /proc/$pid/autogroup; \
+        for task in $(ls /proc/$pid/task); do renice -n -15 -p $task > /dev/null; done; \
+        done";
+    // The processes of a lab see each other, whatever their node.
+    let node = lab.router("berlin")?.node().clone();
+    node.run(["sh", "-c", script]).map(drop)
 }
 
 /// What was reached, run by run.
