@@ -8,3 +8,13 @@ pub mod network;
 
 pub use deploy::{Deployed, Deployment};
 pub use network::{Family, Network};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Keeps the other tests of this program waiting. Tests that count lost packets take it first: on
+/// two cores, a few networks which come up beside them cost user-space WireGuard packets of its own.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed while it was alone is no reason for the next to fail.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use patronus_e2e::network::{STANDARD, VOICE};
-use patronus_e2e::{Family, Network};
+use patronus_e2e::{Family, Network, alone};
 use patronus_lab::Cut;
 
 /// What the issue asks of a machine that does other things as well; the benchmark reports what is
@@ -17,6 +17,7 @@ fn pause(seconds: u64) {
 
 #[test]
 fn streams_and_connections_survive_every_kind_of_cut_and_every_heal() -> Result<()> {
+    let _alone = alone();
     let mut network =
         Network::up_with(include_str!("../topologies/two-sites.yaml"), |_, config| {
             // Eight cuts in two minutes would otherwise be taken for flapping.
@@ -71,6 +72,7 @@ fn streams_and_connections_survive_every_kind_of_cut_and_every_heal() -> Result<
 
 #[test]
 fn an_uplink_that_flaps_ten_times_a_minute_does_not_move_traffic_back_and_forth() -> Result<()> {
+    let _alone = alone();
     let mut network =
         Network::up_with(include_str!("../topologies/two-sites.yaml"), |_, config| {
             // So short a hold that only dampening can keep traffic away.
@@ -101,6 +103,7 @@ fn an_uplink_that_flaps_ten_times_a_minute_does_not_move_traffic_back_and_forth(
 
 #[test]
 fn nothing_moves_without_cause() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     pause(6);
     let before = (

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use patronus_e2e::network::{PATIENCE, VOICE};
-use patronus_e2e::{Family, Network};
+use patronus_e2e::{Family, Network, alone};
 use patronus_lab::{Cut, Signal};
 
 fn pause(seconds: u64) {
@@ -13,6 +13,7 @@ fn pause(seconds: u64) {
 
 #[test]
 fn a_killed_patronusd_loses_no_packet_neither_dead_nor_when_it_returns() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     pause(6);
     let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
@@ -46,6 +47,7 @@ fn a_killed_patronusd_loses_no_packet_neither_dead_nor_when_it_returns() -> Resu
 
 #[test]
 fn a_second_patronusd_is_refused_and_the_first_goes_on() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     let berlin = network.patronus.at("berlin")?;
     let error = berlin
@@ -61,6 +63,7 @@ fn a_second_patronusd_is_refused_and_the_first_goes_on() -> Result<()> {
 
 #[test]
 fn a_planned_stop_moves_nothing_at_the_far_end() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     pause(6);
     let path = network.path_of("lisbon", "berlin", "voice")?;
@@ -92,6 +95,7 @@ fn kill(network: &mut Network, site: &str, pattern: &str) -> Result<Duration> {
 
 #[test]
 fn killed_routing_daemons_return_and_no_packet_is_lost_meanwhile() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     pause(6);
     for daemon in ["frr/bgpd", "frr/zebra"] {
@@ -112,6 +116,7 @@ fn killed_routing_daemons_return_and_no_packet_is_lost_meanwhile() -> Result<()>
 
 #[test]
 fn a_killed_user_space_wireguard_is_replaced() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     pause(6);
     let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;

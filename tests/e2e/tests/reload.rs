@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use patronus_e2e::network::{STANDARD, VOICE};
-use patronus_e2e::{Family, Network};
+use patronus_e2e::{Family, Network, alone};
 
 #[test]
 fn a_broken_configuration_changes_nothing_and_says_why() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     let state = |network: &Network| -> Result<[String; 4]> {
         let node = network.lab.router("berlin")?.node().clone();
@@ -45,6 +46,7 @@ fn a_broken_configuration_changes_nothing_and_says_why() -> Result<()> {
 
 #[test]
 fn a_good_configuration_applies_only_the_difference() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/three-sites.yaml"))?;
     std::thread::sleep(Duration::from_secs(6));
     let stream = network.stream("berlin", "oslo", VOICE, Family::V4)?;
@@ -72,6 +74,7 @@ fn a_good_configuration_applies_only_the_difference() -> Result<()> {
 
 #[test]
 fn a_changed_policy_moves_flows_that_are_under_way() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     let stream = network.stream("berlin", "lisbon", STANDARD, Family::V4)?;
     std::thread::sleep(Duration::from_secs(1));
