@@ -47,7 +47,7 @@ pub enum Input {
     RoutingDaemon(String, bool),
     /// A plan has been carried out.
     Applied(ApplyOutcome),
-    /// Nexthops have been moved; those which could not be are named.
+    /// Nexthops have been moved. Empty: all of them; otherwise those among which some could not be.
     Moved(Vec<NexthopId>),
     /// Something of ours was touched.
     Touched,

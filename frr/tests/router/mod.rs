@@ -39,7 +39,7 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Router `number` with an overlay interface. `ifb` stands in for the TUN of production.
+    /// Router `number` with an overlay interface. `ifb` is what the daemon takes where the kernel has no dummy.
     pub(crate) fn start(sandbox: &Sandbox, number: u8) -> Result<Self> {
         let node = sandbox.node(&format!("r{number}"))?;
         node.sysctl(&[
