@@ -377,7 +377,7 @@ fn firewall(sources: Sources<'_>) -> Firewall {
             .iter()
             .map(|uplink| uplink.interface.clone())
             .collect(),
-        tunnels: config.layout.tunnel_pattern(),
+        tunnels: config.layout.tunnel_group(),
         policies: config.policies.clone(),
         default_class: config.default_class,
         dscp: config

@@ -50,11 +50,16 @@ impl Kernel {
     /// A socket cannot be opened, or the file of saved kernel parameters cannot be read.
     pub fn open(layout: KernelLayout, places: Places) -> Result<Self, Error> {
         Ok(Self {
-            layout,
             netlink: Netlink::open()?,
             sysctls: Sysctls::open(&places.state)?,
-            wireguard: Wireguard::new(places.keys, places.wireguard_go, places.state),
+            wireguard: Wireguard::new(
+                places.keys,
+                places.wireguard_go,
+                places.state,
+                layout.tunnel_group(),
+            ),
             nftables: Nftables::default(),
+            layout,
         })
     }
 
@@ -90,8 +95,13 @@ impl Kernel {
                 public_key: reading.public_key.unwrap_or(PublicKey([0; 32])),
                 listen_port: reading.listen_port,
                 fwmark: reading.fwmark,
-                // One that is down is as good as one with a wrong MTU: it has to be put again.
-                mtu: if link.up { link.mtu } else { 0 },
+                // One that is down, or that nftables would not know, is as good as one with a
+                // wrong MTU: it has to be put again.
+                mtu: if link.up && link.group == self.layout.tunnel_group() {
+                    link.mtu
+                } else {
+                    0
+                },
             };
             let peers = reading.peers.into_iter();
             let peers = peers.map(|(key, (peer, _))| ((name.clone(), key), peer));

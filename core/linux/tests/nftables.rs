@@ -34,7 +34,7 @@ fn dscp(number: u8) -> Dscp {
 fn empty() -> Firewall {
     Firewall {
         uplinks: [].into(),
-        tunnels: "pat-*".to_owned(),
+        tunnels: 80,
         policies: Vec::new(),
         default_class: class(1),
         dscp: [].into(),
@@ -193,7 +193,7 @@ fn what_was_applied_is_recognised_until_somebody_changes_it() {
         let put = Plan(vec![Change::PutFirewall(full())]);
         apply(&mut kernel, &put);
         assert_eq!(kernel.observe().unwrap().firewall, Some(full()));
-        run("nft add rule inet patronus forward counter");
+        run("nft add rule inet patronus postrouting counter");
         assert_eq!(kernel.observe().unwrap().firewall, None);
         apply(&mut kernel, &put);
         assert_eq!(kernel.observe().unwrap().firewall, Some(full()));
@@ -217,6 +217,7 @@ fn topology() {
         link add lan0 type veth peer name eth0 netns host
         link add pat-1-1 type veth peer name eth0 netns far
         link add wan0 type veth peer name eth0 netns isp
+        link set pat-1-1 group 80
         link set lan0 up
         link set pat-1-1 up
         link set wan0 up
@@ -479,7 +480,7 @@ fn dropped_flows_and_guarded_prefixes_do_not_leave() {
         ip("route add 10.255.7.7/32 via 192.0.2.2
             -n isp address add 10.255.7.7/32 dev lo");
         assert!(!talk("host", "isp", "10.255.7.7:10", None));
-        let text = run("nft list chain inet patronus postrouting");
+        let text = run("nft list chain inet patronus guard");
         assert!(text.contains("counter packets 3 "), "{text}");
     });
 }

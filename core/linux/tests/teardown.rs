@@ -79,7 +79,7 @@ fn ours() -> Plan {
     };
     let firewall = Firewall {
         uplinks: [name("wan0")].into(),
-        tunnels: "pat-*".to_owned(),
+        tunnels: 80,
         policies: Vec::new(),
         default_class: ClassId::new(1).unwrap(),
         dscp: [].into(),

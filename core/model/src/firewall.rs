@@ -14,8 +14,8 @@ use crate::policy::Policy;
 pub struct Firewall {
     /// Interfaces towards underlays: what comes by them is not classified.
     pub uplinks: BTreeSet<IfName>,
-    /// What the names of tunnels begin with, as a pattern: `pat-*`.
-    pub tunnels: String,
+    /// The link group of the tunnels.
+    pub tunnels: u32,
     /// Policies, by priority.
     pub policies: Vec<Policy>,
     /// The class of whatever no policy matches.

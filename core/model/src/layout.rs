@@ -152,7 +152,7 @@ impl TunnelId {
 /// The numbers and names that mark an object as ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelLayout {
-    /// `rtm_protocol` of our routes, rules and nexthop objects.
+    /// `rtm_protocol` of our routes, rules and nexthop objects; also the link group of our tunnels.
     pub protocol: u8,
     /// The first of the 1,000 routing tables that are ours.
     pub table_base: u32,
@@ -279,10 +279,11 @@ impl KernelLayout {
         self.name("0")
     }
 
-    /// What the names of all tunnels begin with, as nftables matches it.
+    /// The link group of all tunnels, by which nftables knows them: one number costs it less than
+    /// a pattern of names.
     #[must_use]
-    pub fn tunnel_pattern(&self) -> String {
-        format!("{}-*", self.interface_prefix.as_str())
+    pub const fn tunnel_group(&self) -> u32 {
+        self.protocol as u32
     }
 
     /// The name of a tunnel's interface.

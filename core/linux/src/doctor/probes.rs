@@ -115,7 +115,7 @@ fn try_nftables(layout: &KernelLayout) -> Probe {
     let dscp = Dscp::new(Dscp::MIN).map_err(|error| error.to_string())?;
     let firewall = Firewall {
         uplinks: [].into(),
-        tunnels: layout.tunnel_pattern(),
+        tunnels: layout.tunnel_group(),
         policies: Vec::new(),
         default_class: class,
         dscp: [(class, dscp)].into(),

@@ -19,6 +19,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_GROUP: u16 = 27;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_EXT_MASK: u16 = 29;
 /// `RTEXT_FILTER_SKIP_STATS`: we do not need the counters.
@@ -76,6 +77,14 @@ pub(crate) fn claim(index: u32) -> Message {
     serialise(RouteNetlinkMessage::NewLink(message), NLM_F_REQUEST)
 }
 
+/// A message that puts an interface into a group.
+pub(crate) fn join(index: u32, group: u32) -> Message {
+    let message = LinkUnspec::new_with_index(index)
+        .append_extra_attribute(LinkAttribute::Group(group))
+        .build();
+    serialise(RouteNetlinkMessage::NewLink(message), NLM_F_REQUEST)
+}
+
 /// A message that sets the MTU of an interface and brings it up.
 pub(crate) fn raise(index: u32, mtu: u32) -> Message {
     let message = LinkUnspec::new_with_index(index).mtu(mtu).up().build();
@@ -105,6 +114,7 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) mtu: u32,
+    pub(crate) group: u32,
     pub(crate) up: bool,
     /// Up, with carrier.
     pub(crate) running: bool,
@@ -126,6 +136,7 @@ impl Link {
             match kind {
                 IFLA_IFNAME => link.name = text(value)?,
                 IFLA_MTU => link.mtu = u32_at(value, 0)?,
+                IFLA_GROUP => link.group = u32_at(value, 0)?,
                 IFLA_IFALIAS => link.alias = text(value),
                 IFLA_LINKINFO => {
                     link.kind = attributes(value)

@@ -5,7 +5,10 @@
 //!
 //! A connection keeps its class in its conntrack mark, together with the epoch of the rules that
 //! gave it. Class 0 with the classified bit is the verdict of a policy that drops: such packets are
-//! dropped in the forward chain, so that no policy cuts a LAN off from the router itself.
+//! dropped after routing, so that no policy cuts a LAN off from the router itself.
+//!
+//! Every packet of every flow runs through two base chains, so what is common is decided first and
+//! by numbers: a comparison of names costs several times one of marks or link groups.
 //!
 //! Packets that are longer than an MTU arrive in fragments, of which only the first has ports.
 //! Conntrack puts them together before our chains see them; where it cannot, the other fragments
@@ -52,7 +55,7 @@ pub fn script(firewall: &Firewall) -> Result<String, Error> {
     writer.prerouting(&mut out);
     writer.tunnel_arrivals(&mut out);
     writer.classify(&mut out);
-    writer.forward(&mut out);
+    writer.clamp(&mut out);
     writer.postrouting(&mut out);
     out.line(0, "}");
     Ok(out.text)
@@ -142,21 +145,27 @@ impl Writer<'_> {
             current,
             firewall,
         } = self;
-        let tunnels = &firewall.tunnels;
+        let tunnels = firewall.tunnels;
         let known = classified | firewall.marks.epoch;
         let restore = "meta mark set ct mark accept";
-        let mut rules = vec!["iifname \"lo\" accept".to_owned()];
-        rules.extend(
+        let mut unknown = vec!["iif \"lo\" accept".to_owned()];
+        unknown.extend(
             self.uplinks()
                 .map(|names| format!("iifname {names} accept")),
         );
-        rules.extend([
-            format!("iifname \"{tunnels}\" ct direction original goto from_tunnel"),
-            format!("ct direction reply ct mark & {classified:#x} != 0 {restore}"),
-            format!("ct direction original ct mark & {known:#x} == {current:#x} {restore}"),
-            format!("iifname \"{tunnels}\" goto from_tunnel"),
+        unknown.extend([
+            format!("iifgroup {tunnels} goto from_tunnel"),
             "goto classify".to_owned(),
         ]);
+        out.chain("unknown", None, &unknown);
+        let rules = [
+            format!("iifgroup {tunnels} ct direction original goto from_tunnel"),
+            format!("ct mark & {classified:#x} == 0 goto unknown"),
+            format!("ct direction reply {restore}"),
+            format!("ct mark & {known:#x} == {current:#x} {restore}"),
+            // Classified by older rules, or not followed by conntrack at all.
+            "goto unknown".to_owned(),
+        ];
         out.chain("prerouting", Some("prerouting priority mangle"), &rules);
     }
 
@@ -298,18 +307,12 @@ impl Writer<'_> {
         words.join(" ")
     }
 
-    fn forward(&self, out: &mut Script) {
-        let tunnels = &self.firewall.tunnels;
-        let verdict = self.classified | self.firewall.marks.class;
-        let dropped = self.classified;
-        let clamp = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu";
-        let rules = [
-            format!("meta mark & {verdict:#x} == {dropped:#x} counter drop"),
-            // `rt mtu` is the lesser of both directions' routes.
-            format!("oifname \"{tunnels}\" {clamp}"),
-            format!("iifname \"{tunnels}\" {clamp}"),
-        ];
-        out.chain("forward", Some("forward priority mangle"), &rules);
+    fn clamp(&self, out: &mut Script) {
+        let tunnels = self.firewall.tunnels;
+        // `rt mtu` is the lesser of both directions' routes.
+        let rules = ["oifgroup", "iifgroup"]
+            .map(|group| format!("{group} {tunnels} tcp option maxseg size set rt mtu"));
+        out.chain("clamp", None, &rules);
     }
 
     fn postrouting(&self, out: &mut Script) {
@@ -319,34 +322,39 @@ impl Writer<'_> {
             dscp,
             ..
         } = self.firewall;
-        let mut rules = self.guards(out);
+        let verdict = self.classified | marks.class;
+        let mut rules = vec![
+            // Wrapped by WireGuard.
+            format!("meta mark & {:#x} != 0 accept", marks.uplink),
+            format!(
+                "meta mark & {verdict:#x} == {:#x} counter drop",
+                self.classified
+            ),
+            "tcp flags & (syn | rst) == syn jump clamp".to_owned(),
+        ];
         let jumps: Vec<_> = dscp
             .keys()
             .map(|class| format!("{:#x} : goto class_{class}", marks.of_class(*class)))
             .collect();
         if !jumps.is_empty() {
             rules.push(format!(
-                "oifname \"{tunnels}\" meta mark & {:#x} vmap {}",
+                "oifgroup {tunnels} meta mark & {:#x} vmap {}",
                 marks.class,
                 set(&jumps)
             ));
         }
         for (class, dscp) in dscp {
-            let set = [
-                format!("ip dscp set {dscp}"),
-                format!("ip6 dscp set {dscp}"),
-            ];
+            // What is written to has to be copied first if anybody else holds it.
+            let set = ["ip", "ip6"].map(|ip| format!("{ip} dscp != {dscp} {ip} dscp set {dscp}"));
             out.chain(&format!("class_{class}"), None, &set);
         }
+        rules.extend(self.guard(out));
         out.chain("postrouting", Some("postrouting priority mangle"), &rules);
     }
 
-    /// What must not leave by an uplink unless WireGuard has wrapped it: then it carries the mark
-    /// of its uplink.
-    fn guards(&self, out: &mut Script) -> Vec<String> {
-        let Some(uplinks) = self.uplinks() else {
-            return Vec::new();
-        };
+    /// What must not leave by an uplink unless WireGuard has wrapped it.
+    fn guard(&self, out: &mut Script) -> Option<String> {
+        let uplinks = self.uplinks()?;
         let mut rules = Vec::new();
         for (family, name, kind) in [
             (Family::V4, "guarded_4", "ipv4_addr"),
@@ -363,12 +371,10 @@ impl Writer<'_> {
                 .collect();
             out.named("set", name, kind, &elements);
             let field = address_field(family, End::Destination);
-            rules.push(format!(
-                "oifname {uplinks} {field} @{name} meta mark & {:#x} == 0 counter drop",
-                self.firewall.marks.uplink
-            ));
+            rules.push(format!("{field} @{name} counter drop"));
         }
-        rules
+        out.chain("guard", None, &rules);
+        Some(format!("oifname {uplinks} goto guard"))
     }
 }
 

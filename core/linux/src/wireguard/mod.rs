@@ -31,6 +31,8 @@ pub(crate) struct Wireguard {
     keys: KeyStore,
     program: PathBuf,
     log_dir: PathBuf,
+    /// The link group that says to nftables that an interface is a tunnel.
+    group: u32,
     /// Processes that we started, to be reaped when they end.
     children: Vec<(String, Child)>,
     /// Whether the kernel has WireGuard; `None` until the first tunnel is made.
@@ -38,11 +40,12 @@ pub(crate) struct Wireguard {
 }
 
 impl Wireguard {
-    pub(crate) fn new(keys: KeyStore, program: PathBuf, log_dir: PathBuf) -> Self {
+    pub(crate) fn new(keys: KeyStore, program: PathBuf, log_dir: PathBuf, group: u32) -> Self {
         Self {
             keys,
             program,
             log_dir,
+            group,
             children: Vec::new(),
             kernel: None,
         }
@@ -90,10 +93,12 @@ impl Wireguard {
             return Err(Error::NotOurs(name.to_string()));
         }
         match reading {
-            Some(reading) if reading.matches(tunnel) => raise(netlink, link.index, name, tunnel),
+            Some(reading) if reading.matches(tunnel) => {
+                self.raise(netlink, link.index, name, tunnel)
+            }
             Some(_) if backend_of(&link) == Some(Backend::Kernel) => {
                 self.configure(name, Backend::Kernel, tunnel)?;
-                raise(netlink, link.index, name, tunnel)
+                self.raise(netlink, link.index, name, tunnel)
             }
             Some(reading) => {
                 self.delete(netlink, name)?;
@@ -147,7 +152,24 @@ impl Wireguard {
     ) -> Result<(), Error> {
         let link = find(netlink, name.as_str())?.ok_or(Error::NoInterface(name.to_string()))?;
         self.configure(name, backend, tunnel)?;
-        raise(netlink, link.index, name, tunnel)
+        self.raise(netlink, link.index, name, tunnel)
+    }
+
+    fn raise(
+        &self,
+        netlink: &mut Netlink,
+        index: u32,
+        name: &IfName,
+        tunnel: &Tunnel,
+    ) -> Result<(), Error> {
+        netlink.request(&link::claim(index), || format!("marking {name} as ours"))?;
+        netlink.request(&link::join(index, self.group), || {
+            format!("putting {name} into group {}", self.group)
+        })?;
+        enable_ipv6(name.as_str())?;
+        netlink.request(&link::raise(index, tunnel.mtu), || {
+            format!("bringing {name} up with an MTU of {}", tunnel.mtu)
+        })
     }
 
     fn create_link(&mut self, netlink: &mut Netlink, name: &IfName) -> Result<Backend, Error> {
@@ -234,14 +256,6 @@ fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, Error> {
         Link::read(payload).filter(|link| kind == link::RTM_NEWLINK && link.name == name)
     })?;
     Ok(links.into_iter().next())
-}
-
-fn raise(netlink: &mut Netlink, index: u32, name: &IfName, tunnel: &Tunnel) -> Result<(), Error> {
-    netlink.request(&link::claim(index), || format!("marking {name} as ours"))?;
-    enable_ipv6(name.as_str())?;
-    netlink.request(&link::raise(index, tunnel.mtu), || {
-        format!("bringing {name} up with an MTU of {}", tunnel.mtu)
-    })
 }
 
 /// Removes an interface and the process behind it. Does nothing when neither is there.
