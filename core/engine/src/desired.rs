@@ -10,7 +10,8 @@ use ipnet::IpNet;
 use patronus_model::firewall::Firewall;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{
-    Environment, Family, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule, Selector,
+    Connected, Environment, Family, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule,
+    Selector,
 };
 use patronus_model::layout::{KernelLayout, NexthopId, TunnelId};
 use patronus_model::router::{Gateway, RemoteSite, RouterConfig, Uplink};
@@ -294,6 +295,7 @@ fn tunnel_routes(
 fn class_routes(sources: Sources<'_>, routes: &mut Routes) {
     let Sources {
         config,
+        environment,
         ownership,
         choices,
         ..
@@ -302,7 +304,19 @@ fn class_routes(sources: Sources<'_>, routes: &mut Routes) {
     for class in &config.classes {
         let table = config.layout.class_table(class.id);
         for prefix in &local {
-            routes.insert(ordinary(table, *prefix), RouteTarget::Throw);
+            let mut key = ordinary(table, *prefix);
+            // What is connected is found here, without a look into four tables for each packet.
+            if let Some(Connected { interface, source }) = environment.connected.get(prefix) {
+                let target = RouteTarget::Device {
+                    interface: interface.clone(),
+                    gateway: None,
+                    source: *source,
+                };
+                routes.insert(key, target);
+                // The kernel takes that away together with the interface.
+                key.metric = KernelLayout::FALLBACK_METRIC;
+            }
+            routes.insert(key, RouteTarget::Throw);
         }
         for (prefix, site) in &ownership.owners {
             if choices.contains_key(&(*site, class.id)) {
@@ -346,7 +360,9 @@ fn rules(
             let selector = Selector::OutInterface(layout.tunnel_interface(*tunnel));
             add(layout.tunnel_rule(), selector, layout.tunnel_table(*tunnel));
         }
-        for class in &config.classes {
+        // The last of them is for everything else, packets of the default class among it.
+        let others = config.classes.iter();
+        for class in others.filter(|class| class.id != config.default_class) {
             let (value, mask) = (layout.marks.of_class(class.id), layout.marks.class);
             let selector = Selector::Mark { value, mask };
             add(

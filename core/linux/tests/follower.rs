@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use patronus_linux::{Follower, Notice, Watch};
 use patronus_model::ids::Slot;
 use patronus_model::kernel::{
-    Change, Environment, LearnedDelta, OverlayInterface, Plan, RouteTarget,
+    Change, Connected, Environment, LearnedDelta, OverlayInterface, Plan, RouteTarget,
 };
 use patronus_model::layout::KernelLayout;
 use support::{apply, inside, ip, key, name, net, nexthop, open, run};
@@ -226,6 +226,12 @@ fn the_environment_is_reported_as_it_changes() {
         });
         let foreign = &ear.environment.foreign;
         assert!(foreign.contains(&net("192.0.2.0/24")), "{foreign:?}");
+        let connected = &ear.environment.connected;
+        let expected = Connected {
+            interface: name("wan0"),
+            source: "192.0.2.2".parse().ok(),
+        };
+        assert_eq!(connected.get(&net("192.0.2.0/24")), Some(&expected));
         for not in ["0.0.0.0/0", "::/0", "10.255.0.0/16", "fd00:ff::/64"] {
             assert!(!foreign.contains(&net(not)), "{not}");
         }

@@ -144,6 +144,11 @@ fn a_hung_wireguard_go_is_replaced() {
         apply(&mut kernel, &plan(&state));
         let first = pid();
         run(&format!("kill -STOP {first}"));
+        // Its threads stop one after another, each as it next returns from the kernel.
+        eventually("all threads stand still", || {
+            let states = run(&format!("ps -L --no-headers -o state= -p {first}"));
+            states.split_whitespace().all(|state| state == "T")
+        });
         let started = Instant::now();
         assert!(kernel.observe().unwrap().tunnels.is_empty());
         apply(&mut kernel, &plan(&state));

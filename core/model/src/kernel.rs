@@ -188,6 +188,17 @@ pub struct Environment {
     /// Prefixes that the main table routes elsewhere than into the overlay, default routes
     /// excepted.
     pub foreign: BTreeSet<IpNet>,
+    /// Those of them that an interface is in itself, with no gateway between.
+    pub connected: BTreeMap<IpNet, Connected>,
+}
+
+/// A network that an interface of the machine is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// The interface.
+    pub interface: IfName,
+    /// The source that local packets prefer.
+    pub source: Option<IpAddr>,
 }
 
 /// An uplink's interface as it is.

@@ -208,6 +208,9 @@ impl KernelLayout {
     /// The metric of our ordinary routes: what IPv6 gives to routes without one.
     pub const METRIC: u32 = 1024;
 
+    /// The metric of routes that take over when an ordinary one is gone.
+    pub const FALLBACK_METRIC: u32 = 2048;
+
     /// The metric of the routes that catch what would otherwise leak.
     pub const GUARD_METRIC: u32 = 9999;
 

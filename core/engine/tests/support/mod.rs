@@ -16,7 +16,7 @@ use patronus_model::Timestamp;
 use patronus_model::bgp::{Asn, BgpTimers};
 use patronus_model::event::{Decision, Event};
 use patronus_model::ids::{ClassId, Dscp, PathId, SiteNumber, Slot};
-use patronus_model::kernel::{ApplyOutcome, Environment, KernelState, UplinkState};
+use patronus_model::kernel::{ApplyOutcome, Connected, Environment, KernelState, UplinkState};
 use patronus_model::layout::{HubIndex, KernelLayout, NexthopId};
 use patronus_model::path::Liveness;
 use patronus_model::policy::{Failover, QosClass, Strategy, TrafficClass};
@@ -169,6 +169,15 @@ pub fn environment(uplinks: u8) -> Environment {
             "198.18.1.0/24".parse().unwrap(),
         ]
         .into(),
+        connected: [("10.1.0.0/24".parse().unwrap(), lan())].into(),
+    }
+}
+
+/// The network of our own LAN.
+pub fn lan() -> Connected {
+    Connected {
+        interface: "lan0".parse().unwrap(),
+        source: Some(std::net::IpAddr::from([10, 1, 0, 1])),
     }
 }
 

@@ -9,7 +9,7 @@ use patronus_model::kernel::LearnedDelta;
 
 use super::mirror::MAIN;
 use crate::netlink::nexthop::Leads;
-use crate::netlink::route::{Hop, Route};
+use crate::netlink::route::{Hop, RTN_UNICAST, Route};
 
 /// Groups of groups do not exist in the kernel today; this bounds those of tomorrow.
 const DEPTH: usize = 4;
@@ -123,6 +123,18 @@ impl Routes {
     /// Prefixes routed elsewhere than into the overlay.
     pub(super) const fn foreign(&self) -> &BTreeSet<IpNet> {
         &self.foreign
+    }
+
+    /// The interface that a foreign prefix is on, by its number, and the source that local packets
+    /// prefer; `None` when there is a gateway between, or more than one way.
+    pub(super) fn connected(&self, prefix: &IpNet) -> Option<(u32, Option<IpAddr>)> {
+        let routes = self.by_prefix.get(prefix)?;
+        let main = routes.iter().filter(|route| route.key.table == MAIN);
+        let best = main.min_by_key(|route| route.key.metric)?;
+        match (best.kind, self.hops(best).as_slice()) {
+            (RTN_UNICAST, [hop]) if hop.gateway.is_none() => Some((hop.index, best.source)),
+            _ => None,
+        }
     }
 
     /// All that is learned, as a report which replaces all earlier ones.

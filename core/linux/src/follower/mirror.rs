@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnet::IpNet;
 use patronus_model::ids::{IfName, Slot};
-use patronus_model::kernel::{Environment, Family, LearnedDelta, UplinkState};
+use patronus_model::kernel::{Connected, Environment, Family, LearnedDelta, UplinkState};
 use patronus_model::layout::{KernelLayout, NexthopId};
 
 use super::Watch;
@@ -242,7 +242,18 @@ impl Mirror {
                 })
                 .collect(),
             foreign: self.routes.foreign().clone(),
+            connected: self.connected(),
         }
+    }
+
+    fn connected(&self) -> BTreeMap<IpNet, Connected> {
+        let foreign = self.routes.foreign().iter();
+        let connected = foreign.filter_map(|prefix| {
+            let (index, source) = self.routes.connected(prefix)?;
+            let interface = self.links.get(&index)?.name.parse().ok()?;
+            Some((*prefix, Connected { interface, source }))
+        });
+        connected.collect()
     }
 
     fn uplink(&self, link: &Link) -> UplinkState {

@@ -25,7 +25,7 @@ const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
 const RTA_NH_ID: u16 = 30;
 
-const RTN_UNICAST: u8 = 1;
+pub(crate) const RTN_UNICAST: u8 = 1;
 pub(crate) const RTN_UNREACHABLE: u8 = 7;
 pub(crate) const RTN_THROW: u8 = 9;
 

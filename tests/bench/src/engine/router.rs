@@ -302,5 +302,6 @@ fn environment() -> Result<Environment> {
     Ok(Environment {
         uplinks: (1..=UPLINKS).map(state).collect::<Result<_>>()?,
         foreign: BTreeSet::from(["192.168.1.0/24".parse()?]),
+        connected: BTreeMap::new(),
     })
 }
