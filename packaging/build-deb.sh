@@ -29,7 +29,7 @@ programs() {
   put 755 "$built/patronusd" usr/sbin/patronusd
   put 755 "$built/patronus" usr/bin/patronus
   strip --strip-unneeded --remove-section=.comment "$root/usr/sbin/patronusd" "$root/usr/bin/patronus"
-  for unit in patronus.service patronus-frr.service; do
+  for unit in patronus.service patronus-frr.service patronus-bfdd.service; do
     put 644 "$here/systemd/$unit" "usr/lib/systemd/system/$unit"
   done
 }

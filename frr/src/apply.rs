@@ -159,11 +159,11 @@ impl Links {
         Ok(Tree::parse(&reply.text).filtered(|line| grammar::is_managed(daemon, line)))
     }
 
-    /// What all daemons are configured to do.
-    async fn all_running(&self) -> Result<BTreeMap<Daemon, Tree>, LinkError> {
+    /// What these daemons are configured to do.
+    async fn all_running(&self, daemons: &[Daemon]) -> Result<BTreeMap<Daemon, Tree>, LinkError> {
         let mut all = BTreeMap::new();
-        for daemon in Daemon::CONFIGURED {
-            all.insert(daemon, self.running(daemon).await?);
+        for daemon in daemons {
+            all.insert(*daemon, self.running(*daemon).await?);
         }
         Ok(all)
     }
@@ -177,17 +177,21 @@ fn plans(desired: &Config, actual: &BTreeMap<Daemon, Tree>) -> BTreeMap<Daemon, 
         .collect()
 }
 
-/// Whether FRR is configured as desired.
+/// Whether these daemons are configured as desired.
 ///
 /// # Errors
 /// [`LinkError`].
-pub async fn is_applied(links: &Links, desired: &Config) -> Result<bool, LinkError> {
-    Ok(plans(desired, &links.all_running().await?)
+pub async fn is_applied(
+    links: &Links,
+    desired: &Config,
+    daemons: &[Daemon],
+) -> Result<bool, LinkError> {
+    Ok(plans(desired, &links.all_running(daemons).await?)
         .values()
         .all(|plan| plan.is_empty()))
 }
 
-/// Applies a configuration.
+/// Applies a configuration to these daemons.
 ///
 /// # Errors
 /// [`ApplyError`]; then the configuration is what it was before, unless it is
@@ -196,10 +200,11 @@ pub async fn apply(
     links: &Links,
     paths: &FrrPaths,
     desired: &Config,
+    daemons: &[Daemon],
 ) -> Result<Applied, ApplyError> {
     let text = desired.to_text();
     check_syntax(paths, text.as_bytes()).await?;
-    let before = links.all_running().await?;
+    let before = links.all_running(daemons).await?;
     let applied = match transact(links, desired, &before).await {
         Ok(applied) => applied,
         Err(first) => return Err(take_back(links, &before, first).await),
@@ -226,7 +231,8 @@ async fn transact(
         send(links, *daemon, &plan.unmake, &mut applied).await?;
     }
     if !applied.is_empty() {
-        verify(links, desired, &mut applied).await?;
+        let daemons: Vec<Daemon> = before.keys().copied().collect();
+        verify(links, desired, &daemons, &mut applied).await?;
     }
     applied.wants_session_reset &= had_sessions;
     Ok(applied)
@@ -271,8 +277,13 @@ async fn order(links: &Links, daemon: Daemon, command: Line) -> Result<String, A
 }
 
 /// Reads everything back.
-async fn verify(links: &Links, desired: &Config, applied: &mut Applied) -> Result<(), ApplyError> {
-    for (daemon, plan) in plans(desired, &links.all_running().await?) {
+async fn verify(
+    links: &Links,
+    desired: &Config,
+    daemons: &[Daemon],
+    applied: &mut Applied,
+) -> Result<(), ApplyError> {
+    for (daemon, plan) in plans(desired, &links.all_running(daemons).await?) {
         if !plan.make.is_empty() {
             let missing = plan
                 .make
@@ -298,11 +309,8 @@ async fn take_back(
     first: ApplyError,
 ) -> ApplyError {
     let mut second = None;
-    for daemon in Daemon::CONFIGURED.into_iter().rev() {
-        let Some(wanted) = before.get(&daemon) else {
-            continue;
-        };
-        if let Err(error) = restore(links, daemon, wanted).await {
+    for (daemon, wanted) in before.iter().rev() {
+        if let Err(error) = restore(links, *daemon, wanted).await {
             second.get_or_insert(error);
         }
     }

@@ -20,7 +20,7 @@ pub const PATHSPACE: &str = "patronus";
 const DAEMONS: &str = "\
 # Written by patronusd; changes are overwritten.
 bgpd=yes
-bfdd=yes
+bfdd=no
 vtysh_enable=yes
 
 # No vty on TCP (-P 0). zebra keeps the routes of its predecessor for 30 s (-K), and replaces an

@@ -11,7 +11,8 @@ pub enum Daemon {
     Zebra,
     /// Keeps static routes; we have none, but watchfrr always starts it.
     Staticd,
-    /// Speaks BFD (RFC 5880) to neighbours outside the overlay.
+    /// Speaks BFD (RFC 5880) to neighbours outside the overlay; runs only while there are such:
+    /// its packet socket costs every packet that the machine forwards.
     Bfdd,
     /// Speaks BGP (RFC 4271).
     Bgpd,
@@ -27,8 +28,9 @@ impl Daemon {
         Self::Bgpd,
     ];
 
-    /// Those which must be connected before anything is applied.
-    pub const CONFIGURED: [Self; 3] = [Self::Zebra, Self::Bfdd, Self::Bgpd];
+    /// Those which must be connected before anything is applied. Bfdd is told what it has to do
+    /// once it is there: a neighbour without BFD is better than none.
+    pub const REQUIRED: [Self; 2] = [Self::Zebra, Self::Bgpd];
 
     /// The name of the program and, before `.vty`, of its socket.
     #[must_use]

@@ -89,6 +89,13 @@ impl Config {
         }
     }
 
+    /// The daemons that are needed for it.
+    #[must_use]
+    pub fn daemons(&self) -> Vec<Daemon> {
+        let bfdd = (!self.bfdd.nodes.is_empty()).then_some(Daemon::Bfdd);
+        Daemon::REQUIRED.into_iter().chain(bfdd).collect()
+    }
+
     /// The text of `frr.conf`, from which daemons start. May hold passwords.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {

@@ -12,7 +12,7 @@ use crate::state::{PeerSummary, SessionState, Version};
 /// How FRR is doing. Always the latest; see [`FrrEvent`] for what happened on the way.
 #[derive(Clone, Debug, Default)]
 pub struct FrrStatus {
-    /// The daemons that have ever been seen, or must be there.
+    /// The daemons that are connected, or should be.
     pub daemons: BTreeMap<Daemon, DaemonStatus>,
     /// The last attempt to apply a configuration; `None` before the first.
     pub last_apply: Option<ApplyStatus>,
@@ -21,15 +21,14 @@ pub struct FrrStatus {
 }
 
 impl FrrStatus {
-    /// Whether all daemons that we configure are up and the last configuration is in force.
+    /// Whether all daemons that should be there are, and the last configuration is in force.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        let up = |daemon| self.daemons.get(daemon).is_some_and(DaemonStatus::is_up);
         let applied = self
             .last_apply
             .as_ref()
             .is_some_and(|apply| apply.outcome.is_ok());
-        Daemon::CONFIGURED.iter().all(up) && applied
+        self.daemons.values().all(DaemonStatus::is_up) && applied
     }
 }
 

@@ -113,21 +113,7 @@ impl Frr {
         desired: watch::Receiver<Option<Arc<Desired>>>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> FrrHandle {
-        let since = Instant::now();
-        let down = |daemon| {
-            (
-                daemon,
-                DaemonStatus {
-                    version: None,
-                    since,
-                },
-            )
-        };
-        let daemons = Daemon::CONFIGURED.into_iter().map(down).collect();
-        let (status, watcher) = watch::channel(FrrStatus {
-            daemons,
-            ..FrrStatus::default()
-        });
+        let (status, watcher) = watch::channel(FrrStatus::default());
         let (events, inbox) = mpsc::channel(EVENTS);
         let board = Board {
             status: Arc::new(status),
@@ -190,6 +176,23 @@ impl Board {
                 .insert(daemon, DaemonStatus { version, since });
         });
         self.tell(news);
+    }
+
+    /// Publishes which daemons should be there: those are shown also while they are not, the others
+    /// only while they are.
+    fn expect(&self, wanted: &[Daemon]) {
+        self.status.send_modify(|status| {
+            let unwanted =
+                |daemon: &Daemon, it: &mut DaemonStatus| it.is_up() || wanted.contains(daemon);
+            status.daemons.retain(unwanted);
+            for daemon in wanted {
+                let down = DaemonStatus {
+                    version: None,
+                    since: Instant::now(),
+                };
+                status.daemons.entry(*daemon).or_insert(down);
+            }
+        });
     }
 
     /// Publishes neighbours and says which of them came or went.
@@ -294,6 +297,13 @@ impl Supervisor {
             self.schedule.check_within(Duration::ZERO);
         }
         self.config = config;
+        self.expect();
+    }
+
+    fn expect(&self) {
+        let wanted = self.config.as_ref().map(Config::daemons);
+        self.board
+            .expect(&wanted.unwrap_or_else(|| Daemon::REQUIRED.into()));
     }
 
     fn link(&mut self, event: &LinkEvent) {
@@ -302,7 +312,7 @@ impl Supervisor {
                 tracing::info!(%daemon, %version, "connected");
                 self.schedule.retry = FIRST_RETRY;
                 self.schedule.refresh = Deadline::now();
-                if self.all_up() {
+                if self.ready() {
                     self.schedule.check_within(Duration::ZERO);
                 }
             }
@@ -311,15 +321,20 @@ impl Supervisor {
                 if *daemon == Daemon::Bgpd {
                     self.board.neighbors(BTreeMap::new());
                 }
+                self.expect();
             }
         }
     }
 
-    fn all_up(&self) -> bool {
+    fn is_up(&self, daemon: Daemon) -> bool {
         let status = self.board.status.borrow();
-        Daemon::CONFIGURED
-            .iter()
-            .all(|daemon| status.daemons.get(daemon).is_some_and(DaemonStatus::is_up))
+        status.daemons.get(&daemon).is_some_and(DaemonStatus::is_up)
+    }
+
+    fn ready(&self) -> bool {
+        Daemon::REQUIRED
+            .into_iter()
+            .all(|daemon| self.is_up(daemon))
     }
 
     /// Whether a daemon came back so recently that `frr.conf` may still be read into it.
@@ -335,9 +350,11 @@ impl Supervisor {
     async fn check(&mut self) {
         self.schedule.check = None;
         let Some(config) = &self.config else { return };
-        if !self.all_up() {
+        if !self.ready() {
             return; // A link will report.
         }
+        let mut daemons = config.daemons();
+        daemons.retain(|daemon| self.is_up(*daemon));
         let start = Instant::now();
         let known_good = self
             .board
@@ -346,13 +363,18 @@ impl Supervisor {
             .last_apply
             .as_ref()
             .is_some_and(|last| last.outcome.is_ok());
-        if known_good && matches!(is_applied(&self.query.links, config).await, Ok(true)) {
+        if known_good
+            && matches!(
+                is_applied(&self.query.links, config, &daemons).await,
+                Ok(true)
+            )
+        {
             // `frr.conf` may have been written by a predecessor of ours, or not at all.
             return self
                 .schedule
                 .check_within(if self.settling() { SETTLE } else { AUDIT });
         }
-        let outcome = apply(&self.query.links, &self.paths, config).await;
+        let outcome = apply(&self.query.links, &self.paths, config, &daemons).await;
         self.publish(start, outcome);
     }
 

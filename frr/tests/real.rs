@@ -159,8 +159,12 @@ async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_
     let main = two.node.run(["ip", "route", "show", "proto", "bgp"])?;
     assert!(main.starts_with("10.3.0.0/16 via 172.16.32.3"), "{main}");
     assert_eq!(main.lines().count(), 1, "{main}");
+    // What needs bfdd waits for it, the rest does not.
+    assert!(!two.frr.status.borrow().is_good());
+    two.start_bfdd().await?;
     let up = two.frr.query.bfd_peers().await?;
     assert_eq!(up.len(), 1, "{up:?}");
+    assert!(two.frr.status.borrow().is_good());
 
     // Once router 1 is told nothing external, it keeps only what is router 2's own.
     let mut own = cases::router(2, &["10.2.0.0/16"], vec![site(2, 1)]);
@@ -235,6 +239,9 @@ async fn frr_shows_every_case_exactly_as_it_was_rendered() -> Result<()> {
     }
     let sandbox = Sandbox::new("frr-echo")?;
     let mut router = Router::start(&sandbox, 1)?;
+    let neighbor = cases::third_party("192.0.2.7", 98);
+    router.want(cases::router(1, &["10.1.0.0/16"], vec![neighbor]));
+    router.start_bfdd().await?;
     let all = cases::all();
     let there_and_back = all.iter().chain(all.iter().rev().skip(1));
     for (case, desired) in there_and_back {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use patronus_frr::bootstrap::PATHSPACE;
-use patronus_frr::{Daemon, Frr, FrrPaths};
+use patronus_frr::{Daemon, Frr, FrrPaths, FrrStatus};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -28,11 +28,28 @@ async fn without_frr_everything_is_down_and_nothing_is_written() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let status = frr.status.borrow().clone();
     assert!(!status.is_good() && status.last_apply.is_none());
-    assert!(status.daemons.keys().eq(&Daemon::CONFIGURED));
+    assert!(status.daemons.keys().eq(&Daemon::REQUIRED));
     assert!(status.daemons.values().all(|daemon| !daemon.is_up()));
     let error = frr.query.neighbors().await.unwrap_err();
     assert_eq!(error.to_string(), "bgpd is not running");
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn bfdd_is_only_missed_while_a_neighbor_wants_it() {
+    let root = tempfile::tempdir().unwrap();
+    let neighbor = cases::third_party("192.0.2.7", 98);
+    let watched = cases::router(1, &["10.1.0.0/16"], vec![neighbor]);
+    let (desired, wanted) = watch::channel(Some(Arc::new(watched)));
+    let mut frr = Frr::spawn(nowhere(root.path()), wanted, std::future::pending());
+    let shows = |status: &FrrStatus| status.daemons.contains_key(&Daemon::Bfdd);
+    let limit = Duration::from_secs(1);
+    let shown = timeout(limit, frr.status.wait_for(shows)).await;
+    drop(shown.unwrap().unwrap());
+    desired.send_replace(Some(Arc::new(cases::hub())));
+    let gone = timeout(limit, frr.status.wait_for(|status| !shows(status))).await;
+    let daemons: Vec<_> = gone.unwrap().unwrap().daemons.keys().copied().collect();
+    assert_eq!(daemons, Daemon::REQUIRED);
 }
 
 #[tokio::test]

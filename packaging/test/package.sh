@@ -98,7 +98,7 @@ installs() {
   is "the unit" "$(systemctl is-enabled patronus.service)" enabled
   is "without configuration" "$(systemctl is-active patronus.service || true)" inactive
   kernel | same "the kernel after the installation" kernel
-  none "complaints of systemd" "$(systemd-analyze verify patronus{,-frr}.service 2>&1)"
+  none "complaints of systemd" "$(systemd-analyze verify patronus{,-frr,-bfdd}.service 2>&1)"
   patronus doctor
 }
 
@@ -167,6 +167,26 @@ hardened() {
     fail "$(cat "$scratch/security")"
   tail -n 1 "$scratch/security"
 }
+watches_neighbors_that_ask_for_it() {
+  step "bfdd runs as long as a neighbour wants BFD"
+  local config=/etc/patronus/config.yaml
+  ! systemctl is-active patronus-bfdd.service >/dev/null || fail "bfdd runs for nobody"
+  cp $config "$scratch/without"
+  echo "bgp: {neighbors: [{address: 10.1.0.9, asn: 65009, bfd: {}}]}" >>$config
+  systemctl reload patronus.service
+  within 10 watches 10.1.0.9
+  hardened patronus-bfdd.service 45
+  patronus status || [ $? = 1 ]
+  cat "$scratch/without" >$config
+  systemctl reload patronus.service
+  within 10 is_inactive patronus-bfdd.service
+  within 10 patronus status
+}
+watches() {
+  vtysh -N patronus -d bfdd -c 'show running-config' | grep 'profile patronus' &&
+    vtysh -N patronus -d bfdd -c 'show bfd peers' | grep -w "$1"
+}
+is_inactive() { ! systemctl is-active "$1"; }
 # The sandbox must not keep the BFD thread from what it asks for.
 has_real_time() { ps -L --no-headers -o class -p "$(main_pid)" | grep -q RR; }
 knows_neighbor() { vtysh -N patronus -c 'show bgp summary' | grep -w "$neighbor"; }
@@ -236,6 +256,7 @@ remember
 installs
 foreign_files | same "files of other packages" foreign_files
 runs
+watches_neighbors_that_ask_for_it
 lets_its_group_ask
 goes_on "a restart" systemctl restart patronus.service
 goes_on "kill -9" murder

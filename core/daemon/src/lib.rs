@@ -11,6 +11,7 @@
 //! | What do the subcommands do? | [`chores`] |
 
 pub mod bfd;
+mod bfdd;
 pub mod chores;
 pub mod clock;
 pub mod desk;

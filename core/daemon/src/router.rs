@@ -26,6 +26,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::bfd::{BfdConfig, BfdDriver, BfdHandle, Farewell};
+use crate::bfdd::Bfdd;
 use crate::clock;
 use crate::journal::Journal;
 use crate::kernel::{self, Job};
@@ -95,6 +96,7 @@ pub(crate) struct Router {
     notices: mpsc::Receiver<Notice>,
     bgp: watch::Sender<Option<Arc<Desired>>>,
     pub(crate) frr: Option<FrrHandle>,
+    bfdd: Bfdd,
     /// When to announce the overlay's addresses; earliest first.
     announcements: VecDeque<Timestamp>,
     /// Configurations that are being read come back here.
@@ -137,6 +139,7 @@ impl Router {
             notices,
             bgp,
             frr,
+            bfdd: Bfdd::default(),
             announcements: VecDeque::new(),
             reread: mpsc::channel(4),
         })
@@ -260,7 +263,9 @@ impl Router {
         moves.iter().map(|(id, _)| *id).collect()
     }
 
-    fn publish(&self, bgp: BgpInstance) {
+    fn publish(&mut self, bgp: BgpInstance) {
+        let watched = bgp.neighbors.iter().any(|neighbor| neighbor.bfd.is_some());
+        self.bfdd.want(watched);
         let overlay = patronus_frr::Overlay {
             subnet_v4: Some(self.config.overlay.ipv4.trunc()),
             subnet_v6: self.config.overlay.ipv6.map(|net| net.trunc()),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use patronus_frr::apply::Applied;
 use patronus_frr::status::FrrEvent;
 use patronus_frr::{Daemon, Desired, Frr, FrrHandle, FrrPaths, bootstrap};
 use patronus_lab::{Node, Sandbox};
@@ -82,12 +83,27 @@ impl Router {
         })
     }
 
+    /// Starts bfdd, as its unit does for the daemon, and waits until it has been told something.
+    pub(crate) async fn start_bfdd(&mut self) -> Result<()> {
+        let mut words = "/usr/lib/frr/bfdd -N patronus -d -P 0 -F traditional --log syslog"
+            .split(' ')
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        if let Ok(root) = std::env::var("PATRONUS_FRR_ROOT") {
+            words.splice(0..0, ["chroot".to_owned(), root]);
+        }
+        self.node.run(words)?;
+        let told = |applied: &Applied| applied.commands.iter().any(|it| it.0 == Daemon::Bfdd);
+        while !told(&self.applied().await?) {}
+        Ok(())
+    }
+
     pub(crate) fn want(&self, desired: Desired) {
         self.desired.send_replace(Some(Arc::new(desired)));
     }
 
     /// Waits for the end of the attempt to apply what was wanted last.
-    pub(crate) async fn applied(&mut self) -> Result<patronus_frr::apply::Applied> {
+    pub(crate) async fn applied(&mut self) -> Result<Applied> {
         loop {
             match self.event().await? {
                 FrrEvent::Applied(applied) => return Ok(applied),

@@ -13,7 +13,7 @@ pub(super) const PATHSPACE: &str = "patronus";
 const INIT: &str = "/usr/lib/frr/frrinit.sh";
 
 /// What `/etc/frr/patronus/daemons` says unless the test has written one.
-const DAEMONS: &str = "zebra=yes\nbgpd=yes\nstaticd=yes\nbfdd=yes\nvtysh_enable=yes\n\
+const DAEMONS: &str = "zebra=yes\nbgpd=yes\nstaticd=yes\nbfdd=no\nvtysh_enable=yes\n\
 zebra_options=\"-s 90000000\"\nbgpd_options=\"\"\nstaticd_options=\"\"\nbfdd_options=\"\"\n\
 MAX_FDS=65536\n";
 
