@@ -356,20 +356,19 @@ fn rules(
                 layout.uplink_table(uplink.slot),
             );
         }
+        for class in &config.classes {
+            let (value, mask) = (layout.marks.of_class(class.id), layout.marks.class);
+            let priority = if class.id == config.default_class {
+                layout.marked_default_rule()
+            } else {
+                layout.class_rule(class.id)
+            };
+            let selector = Selector::Mark { value, mask };
+            add(priority, selector, layout.class_table(class.id));
+        }
         for tunnel in &topology.tunnels {
             let selector = Selector::OutInterface(layout.tunnel_interface(*tunnel));
             add(layout.tunnel_rule(), selector, layout.tunnel_table(*tunnel));
-        }
-        // The last of them is for everything else, packets of the default class among it.
-        let others = config.classes.iter();
-        for class in others.filter(|class| class.id != config.default_class) {
-            let (value, mask) = (layout.marks.of_class(class.id), layout.marks.class);
-            let selector = Selector::Mark { value, mask };
-            add(
-                layout.class_rule(class.id),
-                selector,
-                layout.class_table(class.id),
-            );
         }
         let default = layout.class_table(config.default_class);
         add(layout.default_class_rule(), Selector::All, default);
@@ -429,6 +428,11 @@ fn sysctls(
         // Paths are asymmetric by design; WireGuard's allowed addresses guard the sources.
         let name = config.layout.tunnel_interface(*tunnel);
         set(format!("net/ipv4/conf/{name}/rp_filter"), "0");
+        if tunnel.hub.is_none() {
+            // The source of every packet would be looked up all the same, to see that it is not
+            // an address of this machine, which no mesh peer is allowed.
+            set(format!("net/ipv4/conf/{name}/accept_local"), "1");
+        }
     }
     for uplink in config
         .uplinks

@@ -246,22 +246,29 @@ impl KernelLayout {
         self.table_base + 300 + tunnel.index()
     }
 
+    /// The priority of the rule for packets of the default class, which are the most: the kernel
+    /// compares a packet with one rule after the other.
+    #[must_use]
+    pub const fn marked_default_rule(&self) -> u32 {
+        self.rule_base
+    }
+
     /// The priority of an uplink's rule.
     #[must_use]
     pub const fn uplink_rule(&self, slot: Slot) -> u32 {
         self.rule_base + slot.get() as u32
     }
 
-    /// The priority of the rules of tunnels.
-    #[must_use]
-    pub const fn tunnel_rule(&self) -> u32 {
-        self.rule_base + 100
-    }
-
-    /// The priority of a class's rule.
+    /// The priority of the rule of a class that is not the default.
     #[must_use]
     pub const fn class_rule(&self, class: ClassId) -> u32 {
         self.rule_base + 200 + class.get() as u32
+    }
+
+    /// The priority of the rules of tunnels, which are for sockets bound to them.
+    #[must_use]
+    pub const fn tunnel_rule(&self) -> u32 {
+        self.rule_base + 350
     }
 
     /// The priority of the rule of whatever carries no class.
