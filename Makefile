@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR := $(TARGET)
 # Labs need root for namespaces. Who is not root builds as himself, and runs tests and programs by
 # sudo, which would otherwise replace PATH and forget the rest.
 ifneq ($(shell id -u),0)
-AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS env PATH=$(PATH)
+AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS,PATRONUS_SKIP_ROOT_TESTS env PATH=$(PATH)
 HOST := $(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 export CARGO_TARGET_$(HOST)_RUNNER := $(AS_ROOT)
 endif

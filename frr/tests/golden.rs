@@ -2,9 +2,8 @@
 //!
 //! `UPDATE_EXPECT=1 cargo test -p patronus-frr --test golden` writes the files anew.
 
-#![allow(clippy::print_stderr, reason = "tests that are skipped say so")]
-
 mod cases;
+mod requirements;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,13 +39,11 @@ fn every_golden_file_is_of_a_case() {
 
 #[test]
 fn frr_itself_can_read_every_golden_file() {
-    let vtysh = Path::new("/usr/bin/vtysh");
-    if !vtysh.exists() {
-        eprintln!("skipped: FRR is not installed");
+    if requirements::skipped().unwrap() {
         return;
     }
     for (case, _) in cases::all() {
-        let output = Command::new(vtysh)
+        let output = Command::new(requirements::VTYSH)
             .args(["-C", "-f"])
             .arg(file(case))
             .output()

@@ -1,10 +1,11 @@
 //! Real FRR in network namespaces, which vanish with the test. Needs root and FRR; without either
-//! the tests say so and pass.
+//! the tests fail, unless `PATRONUS_SKIP_ROOT_TESTS=1` says that they shall not be run.
 //!
 //! `PATRONUS_FRR_ROOT=/some/root` takes FRR from another root file system, for example Debian 13's:
 //! `mmdebstrap --variant=minbase --include=frr,procps trixie /some/root`.
 
 mod cases;
+mod requirements;
 mod router;
 
 use std::time::{Duration, Instant};
@@ -14,12 +15,13 @@ use patronus_frr::status::FrrEvent;
 use patronus_frr::{Daemon, FrrStatus};
 use patronus_lab::Sandbox;
 use patronus_model::bgp::{Accept, Advertise};
-use router::{Router, can_run, join};
+use requirements::skipped;
+use router::{Router, join};
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_passes_prefixes_on_with_itself_as_next_hop() -> Result<()> {
-    if !can_run("a_hub_passes_prefixes_on_with_itself_as_next_hop") {
+    if skipped()? {
         return Ok(());
     }
     let sandbox = Sandbox::new("frr-hub")?;
@@ -86,7 +88,7 @@ fn routers(sandbox: &Sandbox) -> Result<[Router; 3]> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_internal_hub_reflects_with_itself_as_next_hop() -> Result<()> {
-    if !can_run("an_internal_hub_reflects") {
+    if skipped()? {
         return Ok(());
     }
     let sandbox = Sandbox::new("frr-ibgp")?;
@@ -123,7 +125,7 @@ async fn an_internal_hub_reflects_with_itself_as_next_hop() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_told_it()
 -> Result<()> {
-    if !can_run("an_ordinary_site_tells") {
+    if skipped()? {
         return Ok(());
     }
     let sandbox = Sandbox::new("frr-mesh")?;
@@ -178,7 +180,7 @@ async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_dies_is_noticed_at_once_and_loses_no_routes() -> Result<()> {
-    if !can_run("a_daemon_that_dies") {
+    if skipped()? {
         return Ok(());
     }
     let sandbox = Sandbox::new("frr-death")?;
@@ -234,7 +236,7 @@ async fn a_daemon_that_dies_is_noticed_at_once_and_loses_no_routes() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frr_shows_every_case_exactly_as_it_was_rendered() -> Result<()> {
-    if !can_run("frr_shows_every_case") {
+    if skipped()? {
         return Ok(());
     }
     let sandbox = Sandbox::new("frr-echo")?;
@@ -269,7 +271,7 @@ async fn frr_shows_every_case_exactly_as_it_was_rendered() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_frr_refuses_leaves_everything_as_it_was() -> Result<()> {
-    if !can_run("a_configuration_that_frr_refuses") {
+    if skipped()? {
         return Ok(());
     }
     let sandbox = Sandbox::new("frr-refusal")?;
@@ -303,7 +305,7 @@ async fn a_configuration_that_frr_refuses_leaves_everything_as_it_was() -> Resul
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement, 10 s"]
 async fn a_thousand_neighbours() -> Result<()> {
-    if !can_run("a_thousand_neighbours") {
+    if skipped()? {
         return Ok(());
     }
     let sandbox = Sandbox::new("frr-many")?;

@@ -1,9 +1,6 @@
 //! A router with real FRR in a namespace.
 
-#![allow(clippy::print_stderr, reason = "tests that are skipped say so")]
-
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,20 +12,7 @@ use patronus_lab::{Node, Sandbox};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-const FRRINIT: &str = "/usr/lib/frr/frrinit.sh";
-
-pub(crate) fn can_run(test: &str) -> bool {
-    let ready = is_root() && Path::new(FRRINIT).exists();
-    if !ready {
-        eprintln!("{test} skipped: it needs root and FRR");
-    }
-    ready
-}
-
-fn is_root() -> bool {
-    std::fs::read_to_string("/proc/self/status")
-        .is_ok_and(|text| text.lines().any(|line| line.starts_with("Uid:\t0\t0")))
-}
+use crate::requirements::FRRINIT;
 
 /// A router of the lab: FRR as in production, and the supervisor, which sits outside and reaches
 /// in.
