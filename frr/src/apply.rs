@@ -32,8 +32,6 @@ pub struct Applied {
     /// Lines that FRR shows though they were not asked for and were taken back: nothing to worry
     /// about, but worth a look after an upgrade of FRR. Without passwords.
     pub leftovers: Vec<(Daemon, String)>,
-    /// FRR says that sessions must be reset for this to have its full effect (graceful restart).
-    pub wants_session_reset: bool,
 }
 
 impl Applied {
@@ -220,10 +218,6 @@ async fn transact(
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     let plans = plans(desired, before);
-    let had_sessions = before
-        .values()
-        .flat_map(|tree| &tree.nodes)
-        .any(|node| node.line.is("router bgp"));
     for (daemon, plan) in &plans {
         send(links, *daemon, &plan.make, &mut applied).await?;
     }
@@ -234,7 +228,6 @@ async fn transact(
         let daemons: Vec<Daemon> = before.keys().copied().collect();
         verify(links, desired, &daemons, &mut applied).await?;
     }
-    applied.wants_session_reset &= had_sessions;
     Ok(applied)
 }
 
@@ -250,8 +243,7 @@ async fn send(
     }
     order(links, daemon, Line::new("configure terminal")).await?;
     for command in script(changes) {
-        let answer = order(links, daemon, command).await?;
-        applied.wants_session_reset |= answer.contains("reset all peers");
+        order(links, daemon, command).await?;
     }
     order(links, daemon, Line::new("end")).await?;
     let commands = changes
@@ -261,18 +253,17 @@ async fn send(
     Ok(())
 }
 
-/// Sends one command that must succeed, and returns what the daemon said.
-async fn order(links: &Links, daemon: Daemon, command: Line) -> Result<String, ApplyError> {
+/// Sends one command that must succeed.
+async fn order(links: &Links, daemon: Daemon, command: Line) -> Result<(), ApplyError> {
     let shown = command.to_string();
     let reply = links.command(daemon, command).await?;
-    let answer = redact(reply.text.trim()).into_owned();
     if reply.status == Status::Success {
-        return Ok(answer);
+        return Ok(());
     }
     Err(ApplyError::Refused {
         daemon,
         command: shown,
-        answer,
+        answer: redact(reply.text.trim()).into_owned(),
     })
 }
 

@@ -17,7 +17,7 @@ use crate::netlink::rule::{self, Found};
 use crate::nftables::Nftables;
 use crate::overlay;
 use crate::sysctl::Sysctls;
-use crate::wireguard::{KeyStore, PeerStats, Wireguard};
+use crate::wireguard::{KeyStore, Wireguard};
 
 /// Where things are, besides the kernel.
 #[derive(Clone)]
@@ -104,7 +104,7 @@ impl Kernel {
                 },
             };
             let peers = reading.peers.into_iter();
-            let peers = peers.map(|(key, (peer, _))| ((name.clone(), key), peer));
+            let peers = peers.map(|(key, peer)| ((name.clone(), key), peer));
             state.peers.extend(peers);
             state.tunnels.insert(name, tunnel);
         }
@@ -115,21 +115,6 @@ impl Kernel {
             state.rules.extend(self.observe_rules(family)?);
         }
         Ok(state)
-    }
-
-    /// What is known of each peer of each tunnel besides its settings.
-    ///
-    /// # Errors
-    /// The kernel refuses to list the interfaces.
-    pub fn peer_stats(&mut self) -> Result<BTreeMap<(IfName, PublicKey), PeerStats>, Error> {
-        let links = self.links()?;
-        let mut all = BTreeMap::new();
-        for (name, link) in self.tunnels(&links) {
-            let peers = Wireguard::read(link).map(|reading| reading.peers);
-            let stats = peers.into_iter().flatten();
-            all.extend(stats.map(|(key, (_, stats))| ((name.clone(), key), stats)));
-        }
-        Ok(all)
     }
 
     /// Announces the addresses of the overlay interface once more.

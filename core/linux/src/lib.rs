@@ -31,4 +31,4 @@ pub use fastlane::FastLane;
 pub use follower::{Follower, Notice, Watch};
 pub use kernel::{Kernel, Places};
 pub use teardown::teardown;
-pub use wireguard::{KeyStore, PeerStats, PrivateKey};
+pub use wireguard::{KeyStore, PrivateKey};

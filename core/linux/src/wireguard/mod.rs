@@ -17,7 +17,6 @@ use patronus_model::ids::IfName;
 use patronus_model::wireguard::{Peer, PublicKey, Tunnel};
 use wireguard_control::{Backend, DeviceUpdate};
 
-pub use device::PeerStats;
 pub(crate) use device::Reading;
 pub use keys::{KeyStore, PrivateKey};
 
