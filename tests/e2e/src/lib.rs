@@ -5,9 +5,11 @@ pub mod container;
 pub mod demo;
 pub mod deploy;
 pub mod network;
+pub mod state;
 
 pub use deploy::{Deployed, Deployment};
 pub use network::{Family, Network};
+pub use state::State;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,46 +1,101 @@
 //! Configurations that change while traffic flows.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "of JSON, which gives null for what is missing"
+)]
 
 use std::time::Duration;
 
-use anyhow::Result;
-use patronus_e2e::network::{STANDARD, VOICE};
-use patronus_e2e::{Family, Network, alone};
+use anyhow::{Context, Result};
+use patronus_e2e::network::{BULK, STANDARD, VOICE};
+use patronus_e2e::{Family, Network, State, alone};
+use serde_json::{Value, json};
+
+/// A file that is broken, and what must be said about it.
+struct Broken {
+    what: &'static str,
+    spoil: fn(&mut Value),
+    said: &'static [&'static str],
+}
+
+/// Besides the line of the file, which each must name.
+const BROKEN: [Broken; 4] = [
+    Broken {
+        what: "things that do not exist or cannot be",
+        spoil: |config| {
+            config["policies"][0]["class"] = "no-such-class".into();
+            config["uplinks"][0]["slot"] = 99.into();
+        },
+        said: &[
+            "no-such-class",
+            "policies[0].class",
+            "uplinks[0].slot",
+            "99",
+        ],
+    },
+    Broken {
+        what: "a key that nobody knows, beside changes that would be good",
+        spoil: |config| {
+            config["sites"] = json!([]);
+            config["bgp"]["colour"] = "blue".into();
+        },
+        said: &["bgp", "colour"],
+    },
+    Broken {
+        what: "prefixes which overlap",
+        spoil: |config| config["lans"][0]["prefixes"] = json!(["10.1.0.0/24", "10.1.0.0/25"]),
+        said: &["lans[0].prefixes", "10.1.0.0/25"],
+    },
+    Broken {
+        what: "no map at all",
+        spoil: |config| *config = json!(["a", "list"]),
+        said: &["list"],
+    },
+];
 
 #[test]
-fn a_broken_configuration_changes_nothing_and_says_why() -> Result<()> {
+fn a_broken_configuration_changes_nothing_loses_nothing_and_says_why() -> Result<()> {
     let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
-    let state = |network: &Network| -> Result<[String; 4]> {
-        let node = network.lab.router("berlin")?.node().clone();
-        let run = |argv: &[&str]| node.run(argv.iter().copied());
-        Ok([
-            run(&["ip", "rule"])?,
-            run(&["ip", "route", "show", "table", "all"])?,
-            run(&["nft", "-s", "list", "ruleset"])?,
-            run(&["ip", "nexthop"])?,
-        ])
-    };
-    let before = state(&network)?;
-    let berlin = network.patronus.at("berlin")?;
-    berlin.config()["policies"][0]["class"] = "no-such-class".into();
-    berlin.config()["uplinks"][0]["slot"] = 99.into();
-    berlin.write_config()?;
-    let error = format!(
-        "{:#}",
-        berlin
-            .patronus(&["reload"])
-            .expect_err("a broken configuration")
-    );
-    for expected in [
-        "no-such-class",
-        "policies[0].class",
-        "uplinks[0].slot",
-        "99",
-    ] {
-        assert!(error.contains(expected), "{expected} is not in: {error}");
+    std::thread::sleep(Duration::from_secs(6));
+    let streams = [
+        network.stream("berlin", "lisbon", VOICE, Family::V4)?,
+        network.stream("berlin", "lisbon", STANDARD, Family::V6)?,
+    ];
+    let router = network.lab.router("berlin")?;
+    let before = State::of(&router)?;
+    let good = network.patronus.at("berlin")?.config().clone();
+    for Broken { what, spoil, said } in BROKEN {
+        let berlin = network.patronus.at("berlin")?;
+        spoil(berlin.config());
+        berlin.write_config()?;
+        let error = berlin.patronus(&["reload"]).expect_err(what);
+        let error = format!("{error:#}");
+        for expected in said {
+            assert!(
+                error.contains(expected),
+                "{what}: {expected} is not in: {error}"
+            );
+        }
+        let names_line = |word: &str| {
+            let line = word.split_once("config.yaml:").map(|(_, rest)| rest);
+            line.is_some_and(|line| line.starts_with(|first: char| first.is_ascii_digit()))
+        };
+        assert!(error.split_whitespace().any(names_line), "{what}: {error}");
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(before.changes(&State::of(&router)?), [""; 0], "{what}");
+        *network.patronus.at("berlin")?.config() = good.clone();
     }
+    for stream in streams {
+        let report = stream.stop();
+        assert_eq!(report.lost(), 0, "{report:?}");
+    }
+    // The daemon is none the worse for it: the good file is accepted, and changes nothing either.
+    let berlin = network.patronus.at("berlin")?;
+    berlin.write_config()?;
+    berlin.patronus(&["reload"])?;
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(state(&network)?, before);
+    assert_eq!(before.changes(&State::of(&router)?), [""; 0]);
     network.lab.stop()
 }
 
@@ -49,27 +104,85 @@ fn a_good_configuration_applies_only_the_difference() -> Result<()> {
     let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/three-sites.yaml"))?;
     std::thread::sleep(Duration::from_secs(6));
-    let stream = network.stream("berlin", "oslo", VOICE, Family::V4)?;
+    // One stream on each of the paths to Oslo, which share their tunnels with those to Lisbon.
+    let streams = [
+        network.stream("berlin", "oslo", VOICE, Family::V4)?,
+        network.stream("berlin", "oslo", STANDARD, Family::V6)?,
+    ];
+    let connection = network.connection("berlin", "oslo", BULK)?;
     std::thread::sleep(Duration::from_secs(1));
-    // Lisbon goes, and a policy that does not concern the stream comes.
+    let router = network.lab.router("berlin")?;
+    let before = State::of(&router)?;
+    // Lisbon goes, and a policy that does not concern the streams comes.
     let berlin = network.patronus.at("berlin")?;
     let sites = berlin.config()["sites"].as_array_mut().expect("a list");
+    let lisbon = sites.iter().find(|site| site["id"] == "lisbon").cloned();
     sites.retain(|site| site["id"] != "lisbon");
     let policies = berlin.config()["policies"].as_array_mut().expect("a list");
-    policies.push(serde_json::json!({
+    policies.push(json!({
         "name": "no-telnet", "priority": 5, "action": "drop",
         "match": { "protocol": "tcp", "ports": 23 },
     }));
     berlin.write_config()?;
     berlin.patronus(&["reload"])?;
     std::thread::sleep(Duration::from_secs(3));
-    let report = stream.stop();
-    assert_eq!(report.lost(), 0, "{report:?}");
+    let changes = before.changes(&State::of(&router)?);
+    for stream in streams {
+        let report = stream.stop();
+        assert_eq!(report.lost(), 0, "{report:?}");
+    }
+    let report = connection.stop();
+    assert_eq!((report.broken, report.damaged_at), (None, None));
     assert!(
         network.ping("berlin", "lisbon", Family::V4).is_err(),
         "lisbon is gone"
     );
+    let lisbon = words_of(&lisbon.context("berlin knew lisbon")?);
+    let of_lisbon = |change: &str| lisbon.iter().any(|word| change.contains(word.as_str()));
+    let id = |change: &str| change.split(' ').nth(3).map(str::to_owned);
+    let nexthops: Vec<String> = changes
+        .iter()
+        .filter(|change| change.starts_with("- nexthop: "))
+        .filter_map(|change| id(change))
+        .collect();
+    for change in &changes {
+        let what = change.split(':').next().unwrap_or_default();
+        let expected = match what {
+            // The rules have a new epoch, so all of their marks are new.
+            "- nftables" | "+ nftables" => true,
+            "- nexthop" => changes.iter().any(|route| {
+                let leads = id(change).is_some_and(|id| route.contains(&format!("nhid {id} ")));
+                leads && route.starts_with("- route: ") && of_lisbon(route)
+            }),
+            "- wireguard" | "- route" | "- route6" | "- FRR" | "- frr.conf" => of_lisbon(change),
+            _ => false,
+        };
+        assert!(expected, "{change}\nin {changes:#?}");
+    }
+    assert_eq!(nexthops.len(), 3, "one for each class: {changes:#?}");
+    for gone in [
+        "- wireguard: pat-2-1 ",
+        "- FRR: ",
+        "- frr.conf: ",
+        "- route6: ",
+    ] {
+        let gone_there = changes.iter().any(|change| change.starts_with(gone));
+        assert!(gone_there, "no {gone:?} in {changes:#?}");
+    }
     network.lab.stop()
+}
+
+/// What only lines about this remote site contain: its addresses, networks and keys.
+fn words_of(site: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let uplinks = site["uplinks"].as_array().into_iter().flatten();
+    let keys = uplinks.map(|uplink| text(&uplink["public_key"]));
+    let overlay = [
+        text(&site["overlay"]["ipv4"]),
+        text(&site["overlay"]["ipv6"]),
+    ];
+    let lans = ["10.2.0.0/24".to_owned(), "fd00:2::/64".to_owned()];
+    keys.chain(overlay).chain(lans).collect()
 }
 
 #[test]
