@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use patronus_e2e::network::{BULK, PATIENCE, VOICE};
-use patronus_e2e::{Family, Network};
+use patronus_e2e::{Family, Network, alone};
 use patronus_lab::Cut;
 
 #[test]
@@ -27,6 +27,113 @@ fn uplinks_behind_nat_and_on_dhcp_come_up_and_come_back() -> Result<()> {
     assert!(report.longest_blackout_ms() < 2000.0, "{report:?}");
     let report = bulk.stop();
     assert_eq!((report.broken, report.damaged_at), (None, None));
+    network.lab.stop()
+}
+
+/// Where a router last heard each peer of a tunnel.
+fn heard_from(network: &Network, site: &str, tunnel: &str) -> Result<String> {
+    let node = network.lab.router(site)?.node().clone();
+    node.run(["wg", "show", tunnel, "endpoints"])
+}
+
+#[test]
+fn a_nat_that_forgets_its_bindings_is_passed_again_without_help() -> Result<()> {
+    let _alone = alone();
+    let mut network = Network::up(include_str!("../topologies/hard-uplinks.yaml"))?;
+    std::thread::sleep(Duration::from_secs(6));
+    let moves = (
+        network.moves("berlin", "voice")?,
+        network.moves("lisbon", "voice")?,
+    );
+    let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+    std::thread::sleep(Duration::from_secs(1));
+
+    // With traffic on it. What comes from outside is refused until something goes out again.
+    let before = heard_from(&network, "berlin", "pat-1-1")?;
+    assert!(network.lab.forget_nat("lisbon", "fibre")? > 0);
+    network.wait_until(PATIENCE, |network| {
+        Ok(heard_from(network, "berlin", "pat-1-1")? != before)
+    })?;
+    std::thread::sleep(Duration::from_secs(2));
+    network.patronus.wait_until_well(Duration::ZERO)?;
+    assert_eq!(network.path_of("berlin", "lisbon", "voice")?, "fibre→fibre");
+    let after = (
+        network.moves("berlin", "voice")?,
+        network.moves("lisbon", "voice")?,
+    );
+    assert_eq!(after, moves, "a new binding is no reason to move");
+
+    // While the path is down, so that both ends know nothing of each other that is still true.
+    let before = heard_from(&network, "berlin", "pat-1-1")?;
+    network.lab.cut("lisbon", "fibre", Cut::Swallow)?;
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(network.lab.forget_nat("lisbon", "fibre")? > 0);
+    network.lab.heal("lisbon", "fibre")?;
+    network.patronus.wait_until_well(PATIENCE)?;
+    assert_ne!(heard_from(&network, "berlin", "pat-1-1")?, before);
+    network.wait_until(PATIENCE, |network| {
+        Ok(network.path_of("berlin", "lisbon", "voice")? == "fibre→fibre")
+    })?;
+
+    let report = stream.stop();
+    let blackout = report.longest_blackout_ms();
+    assert!(blackout > 0.0 && blackout < 2000.0, "{report:?}");
+    network.lab.stop()
+}
+
+#[test]
+fn a_call_goes_on_when_the_address_of_its_path_changes() -> Result<()> {
+    let _alone = alone();
+    let mut network = Network::up_with(
+        include_str!("../topologies/hard-uplinks.yaml"),
+        |_, config| {
+            // Voice on the uplink whose address changes; bulk is there already.
+            config["classes"][0]["strategy"] =
+                serde_json::json!({ "preference": ["lte", "fibre"] });
+        },
+    )?;
+    std::thread::sleep(Duration::from_secs(6));
+    let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
+    let connections = [
+        network.connection("berlin", "lisbon", BULK)?,
+        network.connection("lisbon", "berlin", BULK)?,
+    ];
+    // Twice: the second address is of the network which the first one was of.
+    for _ in 0..2 {
+        for (from, to, class) in [
+            ("berlin", "lisbon", "voice"),
+            ("lisbon", "berlin", "voice"),
+            ("lisbon", "berlin", "bulk"),
+        ] {
+            network.wait_until(PATIENCE, |network| {
+                Ok(network.path_of(from, to, class)? == "lte→lte")
+            })?;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let old = network.lab.leased_address("lisbon", "lte")?;
+        let heard = heard_from(&network, "berlin", "pat-2-2")?;
+        assert!(heard.contains(&old.context("a lease")?), "{heard}");
+        let new = network.lab.change_address("lisbon", "lte")?;
+        let new = new.address.to_string();
+        network.wait_until(PATIENCE, |network| {
+            Ok(heard_from(network, "berlin", "pat-2-2")?.contains(&new))
+        })?;
+        network.patronus.wait_until_well(PATIENCE)?;
+    }
+    let report = stream.stop();
+    let blackout = report.longest_blackout_ms();
+    assert!(
+        blackout > 0.0,
+        "the change was not felt, so nothing was tested"
+    );
+    assert!(blackout < 2000.0, "{report:?}");
+    for connection in connections {
+        let report = connection.stop();
+        assert!(
+            report.broken.is_none() && report.damaged_at.is_none() && report.bytes > 500_000,
+            "{report:?}"
+        );
+    }
     network.lab.stop()
 }
 

@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use patronus_lab::plan::UplinkPlan;
@@ -117,7 +117,7 @@ sites:
 }
 
 /// Who an echo server says that it was asked by.
-fn seen_from(lab: &Lab, client: &str, server: &str, address: IpAddr) -> Option<IpAddr> {
+fn seen_from(lab: &Lab, client: &str, server: &str, address: IpAddr) -> Option<SocketAddr> {
     let socket = lab
         .node(server)
         .unwrap()
@@ -141,7 +141,7 @@ fn seen_from(lab: &Lab, client: &str, server: &str, address: IpAddr) -> Option<I
     asking
         .recv_from(&mut buffer)
         .expect("the answer comes back");
-    Some(from.ip())
+    Some(from)
 }
 
 #[test]
@@ -155,14 +155,22 @@ sites:
     let inside = uplink("inside");
     assert_ne!(inside.public_ipv4, inside.ipv4.map(|ipv4| ipv4.address));
     let other = uplink("other").ipv4.unwrap().address;
-    assert_eq!(
-        seen_from(&lab, "inside", "other", other),
-        inside.public_ipv4
-    );
+    let seen = || seen_from(&lab, "inside", "other", other).unwrap();
+    let first = seen();
+    assert_eq!(Some(first.ip()), inside.public_ipv4);
+    // The binding stays until it is forgotten.
+    assert_eq!(seen(), first);
+    assert_eq!(lab.forget_nat("inside", "u").unwrap(), 1);
+    assert_eq!(lab.forget_nat("inside", "u").unwrap(), 0);
+    let second = seen();
+    assert_eq!(second.ip(), first.ip());
+    assert_ne!(second.port(), first.port());
+    let error = lab.forget_nat("same", "u").unwrap_err();
+    assert!(error.to_string().contains("nat: true"), "{error}");
     // A neighbour at the same ISP sees an address of the ISP, not that of the customer either.
     let same = uplink("same").ipv4.unwrap().address;
     let seen = seen_from(&lab, "inside", "same", same).unwrap();
-    assert_eq!(seen, uplink("same").ipv4.unwrap().gateway);
+    assert_eq!(seen.ip(), uplink("same").ipv4.unwrap().gateway);
 
     let private = inside.ipv4.unwrap().address;
     ping(&lab, "same", private, &[]).unwrap_err();

@@ -275,6 +275,27 @@ impl Lab {
         Ok(dhcp::leased(&self.node(site)?, plan))
     }
 
+    /// Lets the ISP of an uplink behind NAT forget its bindings, as one does that restarts: the next
+    /// packet that goes out gets another outer port, and until then none comes in. Returns how many
+    /// bindings there were.
+    ///
+    /// # Errors
+    /// When the uplink is not behind NAT or has no address, or `conntrack` is not installed.
+    pub fn forget_nat(&self, site: &str, uplink: &str) -> Result<usize> {
+        let plan = self.plan.uplink(site, uplink)?;
+        if !plan.nat {
+            bail!("uplink {uplink} of {site} is not behind NAT; set \"nat: true\"");
+        }
+        let address = match plan.addressing {
+            Addressing::Dhcp => {
+                dhcp::leased(&self.node(site)?, plan).and_then(|address| address.parse().ok())
+            }
+            Addressing::Static => plan.ipv4.map(|attachment| attachment.address),
+        };
+        let address = address.with_context(|| format!("{uplink} of {site} has no address"))?;
+        nat::forget(&self.node(&plan.isp)?, address)
+    }
+
     fn dhcp_uplink(&self, site: &str, uplink: &str) -> Result<&UplinkPlan> {
         let plan = self.plan.uplink(site, uplink)?;
         if plan.addressing != Addressing::Dhcp {

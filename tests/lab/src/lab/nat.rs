@@ -1,9 +1,11 @@
 //! ISPs which put customers behind NAT.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::require;
 use crate::node::Node;
 use crate::plan::{IspPlan, Plan};
 
@@ -44,4 +46,18 @@ pub(super) fn set_up(plan: &Plan, isp: &IspPlan, node: &Node) -> Result<()> {
          }}"
     );
     node.run_with_input(["nft", "-f", "-"], &rules).map(drop)
+}
+
+/// Forgets the bindings of a customer. Returns how many there were.
+pub(super) fn forget(isp: &Node, customer: IpAddr) -> Result<usize> {
+    require(&[("conntrack", "conntrack")])?;
+    let address = customer.to_string();
+    // Prints a line for each, and fails when there was none.
+    let script = format!("conntrack -D -s {address} 2>/dev/null || test $? = 1");
+    let forgotten = isp.run(["sh", "-c", &script]);
+    let forgotten = forgotten.with_context(|| format!("forgetting the bindings of {address}"))?;
+    Ok(forgotten
+        .lines()
+        .filter(|line| line.contains(&address))
+        .count())
 }
