@@ -10,16 +10,20 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::report::{Destination, Machine, Report};
+use crate::steady;
 
 /// What is to be run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
+    /// How long `steady` watches, in seconds.
+    #[arg(long, default_value_t = steady::SECONDS)]
+    steady_seconds: u64,
     #[command(flatten)]
     destination: Destination,
 }
 
 /// Quick ones first.
-const RECIPES: [&str; 7] = [
+const RECIPES: [&str; 8] = [
     "engine",
     "nexthop",
     "memory",
@@ -27,6 +31,7 @@ const RECIPES: [&str; 7] = [
     "bfd",
     "failover",
     "restart",
+    "steady",
 ];
 
 /// The name of the report on all recipes.
@@ -45,7 +50,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut failures = Vec::new();
     for (number, recipe) in (1..).zip(RECIPES) {
         println!("[{number}/{}] {recipe}", RECIPES.len());
-        match one(recipe, directory) {
+        let seconds = arguments.steady_seconds.to_string();
+        let options: &[&str] = match recipe {
+            "steady" => &["--seconds", &seconds],
+            _ => &[],
+        };
+        match one(recipe, options, directory) {
             Ok(report) => results.extend(report.results),
             Err(error) => {
                 println!("  {recipe} could not run: {error:#}");
@@ -65,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn one(recipe: &str, directory: &Path) -> Result<Report> {
+fn one(recipe: &str, options: &[&str], directory: &Path) -> Result<Report> {
     // A report of yesterday must not pass for one of today.
     match fs::remove_file(directory.join(recipe).with_extension("json")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)?,
@@ -73,6 +83,7 @@ fn one(recipe: &str, directory: &Path) -> Result<Report> {
     }
     let status = Command::new(std::env::current_exe()?)
         .arg(recipe)
+        .args(options)
         .arg("--output")
         .arg(directory)
         .status()

@@ -12,4 +12,5 @@ pub mod nexthop;
 pub mod report;
 pub mod restart;
 pub mod samples;
+pub mod steady;
 pub mod throughput;

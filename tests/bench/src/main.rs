@@ -1,7 +1,7 @@
 //! `patronus-bench`: one subcommand per recipe.
 
 use clap::{Parser, Subcommand};
-use patronus_bench::{all, bfd, engine, failover, memory, nexthop, restart, throughput};
+use patronus_bench::{all, bfd, engine, failover, memory, nexthop, restart, steady, throughput};
 
 /// Measures Patronus beside other software on this machine, and writes target/bench/RECIPE.json.
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum Recipe {
     Memory(memory::Arguments),
     /// What it costs that a process dies under traffic.
     Restart(restart::Arguments),
+    /// Moves and losses in ten minutes in which nothing fails.
+    Steady(steady::Arguments),
     /// Internal: the speaker that `bfd` starts in a namespace.
     #[command(hide = true)]
     BfdSpeaker(bfd::speaker::Arguments),
@@ -43,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Recipe::Throughput(arguments) => throughput::run(&arguments),
         Recipe::Memory(arguments) => memory::run(&arguments),
         Recipe::Restart(arguments) => restart::run(&arguments),
+        Recipe::Steady(arguments) => steady::run(&arguments),
         Recipe::All(arguments) => all::run(&arguments),
         Recipe::BfdSpeaker(arguments) => bfd::speaker::run(&arguments),
     }

@@ -194,20 +194,35 @@ impl Network {
     /// # Errors
     /// When the command line fails.
     pub fn moves(&mut self, site: &str, class: &str) -> Result<usize> {
+        self.count_moves(site, |moved| moved == class)
+    }
+
+    /// How often traffic of any class has moved from one path to another at any site.
+    ///
+    /// # Errors
+    /// When the command line fails.
+    pub fn all_moves(&mut self) -> Result<usize> {
+        let sites: Vec<String> = self
+            .patronus
+            .routers()
+            .map(|(name, _)| name.into())
+            .collect();
+        let counts = sites.iter().map(|site| self.count_moves(site, |_| true));
+        counts.sum()
+    }
+
+    fn count_moves(&mut self, site: &str, counts: impl Fn(&str) -> bool) -> Result<usize> {
         let events = self
             .patronus
             .at(site)?
             .json(&["events", "--last", "10000"])?;
         let events = events.as_array().context("events: no list")?;
-        let is = |event: &Value, field: &str, value: &str| {
-            event.pointer(field).is_some_and(|found| found == value)
-        };
         let moved = |event: &&Value| {
-            is(event, "/kind", "moved")
-                && is(event, "/details/class", class)
-                && event
-                    .pointer("/details/from")
-                    .is_some_and(|from| !from.is_null())
+            let class = event.pointer("/details/class").and_then(Value::as_str);
+            let from = event.pointer("/details/from");
+            event["kind"] == "moved"
+                && class.is_some_and(&counts)
+                && !from.is_none_or(Value::is_null)
         };
         Ok(events.iter().filter(moved).count())
     }

@@ -101,23 +101,12 @@ fn an_uplink_that_flaps_ten_times_a_minute_does_not_move_traffic_back_and_forth(
     network.lab.stop()
 }
 
-/// Of every class, at both sites.
-fn all_moves(network: &mut Network) -> Result<Vec<usize>> {
-    let classes = ["voice", "standard", "bulk"];
-    let places = ["berlin", "lisbon"]
-        .into_iter()
-        .flat_map(|site| classes.map(|class| (site, class)));
-    places
-        .map(|(site, class)| network.moves(site, class))
-        .collect()
-}
-
 #[test]
 fn nothing_moves_without_cause() -> Result<()> {
     let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     pause(6);
-    let before = all_moves(&mut network)?;
+    let before = network.all_moves()?;
     let streams = [
         network.stream("berlin", "lisbon", VOICE, Family::V4)?,
         network.stream("berlin", "lisbon", STANDARD, Family::V6)?,
@@ -127,7 +116,7 @@ fn nothing_moves_without_cause() -> Result<()> {
     let lost: u64 = streams.into_iter().map(|stream| stream.stop().lost()).sum();
     let report = connection.stop();
     assert_eq!((report.broken, report.damaged_at), (None, None));
-    assert_eq!(all_moves(&mut network)?, before);
+    assert_eq!(network.all_moves()?, before);
     assert_eq!(lost, 0);
     network.lab.stop()
 }
