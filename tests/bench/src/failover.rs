@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Cuts for each setting.
     #[arg(long, default_value_t = 20)]
     pub cuts: usize,
-    /// Cuts with 10,000 prefixes.
+    /// Cuts of each kind with 10,000 prefixes.
     #[arg(long, default_value_t = 10)]
     pub cuts_with_prefixes: usize,
     #[command(flatten)]
