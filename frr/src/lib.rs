@@ -11,7 +11,7 @@
 //! | How does it get into the daemons, and what if one refuses? | [`apply`] |
 //! | How are daemons spoken to? | [`vty`], [`link`] |
 //! | What do they say about themselves? | [`state`] |
-//! | Who keeps all that going? | [`supervise`], [`status`] |
+//! | Who keeps all that going? | [`supervise`], [`status`], `look` |
 //! | From which files does FRR start? | [`bootstrap`] |
 //!
 //! `render`, `tree`, `diff`, `grammar`, `line` and `state` are pure. Passwords leave this crate only
@@ -25,6 +25,7 @@ pub mod diff;
 mod grammar;
 pub mod line;
 pub mod link;
+mod look;
 pub mod render;
 pub mod state;
 pub mod status;

@@ -1,12 +1,15 @@
 //! What FRR says about itself, as JSON. Fields that we do not read may come and go: 10.3 only
 //! added some to those of 8.4.4, and every field that we read but a few has a default.
 
+mod bfd;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use bfd::BfdPeer;
 
 /// An answer of FRR that is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +183,12 @@ pub struct NeighborDetail {
     pub bgp_timer_up_msec: u64,
     /// Why the session last ended, in FRR's words.
     pub last_reset_due_to: Option<String>,
+    /// What the notification said that ended the session, if one did.
+    pub last_notification_reason: Option<String>,
+    /// What the operator at the far end had to say (RFC 9003).
+    pub last_shutdown_description: Option<String>,
     /// Our end of the TCP connection.
+    #[serde(default, deserialize_with = "address")]
     pub host_local: Option<IpAddr>,
     /// Hold time in force, milliseconds.
     #[serde(default)]
@@ -189,14 +197,32 @@ pub struct NeighborDetail {
     #[serde(default)]
     pub bgp_timer_keep_alive_interval_msecs: u64,
     /// The IPv4 next hop that we announce to it.
+    #[serde(default, deserialize_with = "address")]
     pub nexthop: Option<IpAddr>,
     /// The IPv6 next hop that we announce to it.
+    #[serde(default, deserialize_with = "address")]
     pub nexthop_global: Option<IpAddr>,
     /// Graceful restart as negotiated.
     #[serde(default)]
     pub graceful_restart_info: GracefulRestartInfo,
     /// What bgpd knows of its BFD session.
     pub peer_bfd_info: Option<PeerBfdInfo>,
+}
+
+impl NeighborDetail {
+    /// Why the session is not up, in FRR's words; `None` where it gives no reason. While it is up,
+    /// these words mean nothing.
+    #[must_use]
+    pub fn why_down(&self) -> Option<String> {
+        let mut why = self.last_reset_due_to.clone().filter(|it| !it.is_empty())?;
+        if let Some(reason) = &self.last_notification_reason {
+            why = format!("{why}: {reason}");
+        }
+        if let Some(said) = &self.last_shutdown_description {
+            why = format!("{why} ({said})");
+        }
+        Some(why)
+    }
 }
 
 /// Graceful restart (RFC 4724) of a session.
@@ -245,50 +271,10 @@ impl NeighborDetails {
     }
 }
 
-/// A BFD session of bfdd.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct BfdPeer {
-    /// The far end.
-    pub peer: IpAddr,
-    /// Our end.
-    pub local: Option<IpAddr>,
-    /// `up`, `down`, `init` or `shutdown`.
-    pub status: String,
-    /// Seconds since it came up; only while it is.
-    #[serde(default)]
-    pub uptime: u64,
-    /// Why it last went down, in FRR's words.
-    #[serde(default)]
-    pub diagnostic: String,
-    /// Packets that may be missed before it goes down.
-    #[serde(default)]
-    pub remote_detect_multiplier: u8,
-    /// Milliseconds between packets that we send at the fastest.
-    #[serde(default)]
-    pub transmit_interval: u32,
-    /// Milliseconds between packets that we can take at the fastest.
-    #[serde(default)]
-    pub receive_interval: u32,
-}
-
-impl BfdPeer {
-    /// The command.
-    pub const COMMAND: &'static str = "show bfd peers json";
-
-    /// Reads the answer to [`Self::COMMAND`].
-    ///
-    /// # Errors
-    /// [`StateError::Json`].
-    pub fn parse_all(answer: &str) -> Result<Vec<Self>, StateError> {
-        json(Self::COMMAND, answer)
-    }
-
-    /// How long it has been up; `None` when it is not.
-    #[must_use]
-    pub fn up_for(&self) -> Option<Duration> {
-        (self.status == "up").then(|| Duration::from_secs(self.uptime))
-    }
+/// FRR says `Unknown` and the like in place of an address that it does not know.
+fn address<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 fn json<'a, T: Deserialize<'a>>(command: &'static str, answer: &'a str) -> Result<T, StateError> {
@@ -297,6 +283,8 @@ fn json<'a, T: Deserialize<'a>>(command: &'static str, answer: &'a str) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const V8: [&str; 4] = [
@@ -380,7 +368,44 @@ mod tests {
             let sessions = BfdPeer::parse_all(text).unwrap();
             assert_eq!(sessions[0].peer, peer());
             assert!(sessions[0].up_for().is_some());
+            assert_eq!(sessions[0].transmit(), Duration::from_millis(100));
+            let detection = Duration::from_millis(300);
+            assert_eq!(sessions[0].detection(), Some(detection));
         }
+    }
+
+    #[test]
+    fn an_address_that_frr_does_not_know_is_none() {
+        let text =
+            r#"{"10.0.0.2":{"bgpState":"Active","hostLocal":"Unknown","nexthop":"1.2.3.4"}}"#;
+        let detail = NeighborDetails::parse(text).unwrap().0.remove(&peer());
+        let detail = detail.unwrap();
+        let expected = (None, "1.2.3.4".parse().ok());
+        assert_eq!((detail.host_local, detail.nexthop), expected);
+        assert_eq!(detail.nexthop_global, None);
+    }
+
+    #[test]
+    fn a_session_that_was_ended_says_by_whom_and_why() {
+        let check = |rest: &str, expected: Option<&str>| {
+            let text = format!(r#"{{"10.0.0.2":{{"bgpState":"Active"{rest}}}}}"#);
+            let detail = NeighborDetails::parse(&text).unwrap().0.remove(&peer());
+            assert_eq!(detail.unwrap().why_down().as_deref(), expected);
+        };
+        check("", None);
+        check(r#","lastResetDueTo":"""#, None);
+        check(
+            r#","lastResetDueTo":"Waiting for peer OPEN""#,
+            Some("Waiting for peer OPEN"),
+        );
+        // As FRR 8.4.4 said it.
+        check(
+            r#","lastErrorCodeSubcode":"0602",
+               "lastNotificationReason":"Cease\/Administrative Shutdown",
+               "lastNotificationHardReset":true,"lastShutdownDescription":"good bye",
+               "lastResetDueTo":"BGP Notification received","lastResetCode":13"#,
+            Some("BGP Notification received: Cease/Administrative Shutdown (good bye)"),
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::apply::{Applied, ApplyError};
 use crate::daemon::Daemon;
-use crate::state::{PeerSummary, SessionState, Version};
+use crate::state::{BfdPeer, PeerSummary, SessionState, Version};
 
 /// How FRR is doing. Always the latest; see [`FrrEvent`] for what happened on the way.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub struct FrrStatus {
     pub last_apply: Option<ApplyStatus>,
     /// BGP neighbours by address, refreshed about every second; empty while bgpd is away.
     pub neighbors: BTreeMap<IpAddr, NeighborStatus>,
+    /// The sessions of FRR's own BFD daemon, refreshed with the neighbours; empty while it is away.
+    pub bfd: Vec<BfdPeer>,
 }
 
 impl FrrStatus {
@@ -75,6 +77,9 @@ pub struct NeighborStatus {
     pub sent: u64,
     /// How often the session came up, since bgpd started or the neighbour was configured.
     pub established: u64,
+    /// Why it is down, or was down the last time; see
+    /// [`NeighborDetail::why_down`](crate::state::NeighborDetail::why_down).
+    pub last_error: Option<String>,
 }
 
 impl From<&PeerSummary> for NeighborStatus {
@@ -87,6 +92,7 @@ impl From<&PeerSummary> for NeighborStatus {
             received: peer.pfx_rcd,
             sent: peer.pfx_snt,
             established: peer.connections_established,
+            last_error: None,
         }
     }
 }
@@ -115,5 +121,10 @@ pub enum FrrEvent {
     /// A session came up.
     NeighborUp(IpAddr),
     /// A session went down, or its neighbour is no longer configured.
-    NeighborDown(IpAddr),
+    NeighborDown {
+        /// With whom.
+        address: IpAddr,
+        /// Why, in FRR's words, where it says.
+        reason: Option<String>,
+    },
 }

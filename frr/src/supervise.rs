@@ -14,6 +14,7 @@ use crate::bootstrap::FrrPaths;
 use crate::daemon::Daemon;
 use crate::line::Line;
 use crate::link::{Link, LinkError, LinkEvent};
+use crate::look::Look;
 use crate::render::{Config, Desired, render};
 use crate::state::{BfdPeer, BgpSummary, NeighborDetails, SessionState, StateError};
 use crate::status::{ApplyStatus, DaemonStatus, FrrEvent, FrrStatus, NeighborStatus};
@@ -93,7 +94,17 @@ impl FrrQuery {
         Ok(BfdPeer::parse_all(&text)?)
     }
 
-    async fn summary(&self) -> Result<BgpSummary, QueryError> {
+    /// One BGP neighbour in detail; none when there is no such neighbour.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn neighbor(&self, address: IpAddr) -> Result<NeighborDetails, QueryError> {
+        let command = format!("show bgp neighbors {address} json");
+        let text = self.ask(Daemon::Bgpd, &command).await?;
+        Ok(NeighborDetails::parse(&text)?)
+    }
+
+    pub(crate) async fn summary(&self) -> Result<BgpSummary, QueryError> {
         let text = self.ask(Daemon::Bgpd, BgpSummary::COMMAND).await?;
         Ok(BgpSummary::parse(&text)?)
     }
@@ -139,6 +150,7 @@ impl Frr {
             board,
             config: None,
             schedule: Schedule::new(Deadline::now()),
+            look: Look::default(),
         };
         let task = tokio::spawn(supervisor.run(shutdown));
         FrrHandle {
@@ -212,10 +224,16 @@ impl Board {
         for who in all {
             match (up(before.get(&who)), up(now.get(&who))) {
                 (None, Some(_)) => self.tell(FrrEvent::NeighborUp(who)),
-                (Some(_), None) => self.tell(FrrEvent::NeighborDown(who)),
+                (Some(_), None) => self.tell(FrrEvent::NeighborDown {
+                    address: who,
+                    reason: now.get(&who).and_then(|it| it.last_error.clone()),
+                }),
                 (Some(old), Some(new)) if old != new => {
                     // Down and up again between two looks.
-                    self.tell(FrrEvent::NeighborDown(who));
+                    self.tell(FrrEvent::NeighborDown {
+                        address: who,
+                        reason: None,
+                    });
                     self.tell(FrrEvent::NeighborUp(who));
                 }
                 _ => {}
@@ -264,6 +282,7 @@ struct Supervisor {
     board: Board,
     config: Option<Config>,
     schedule: Schedule,
+    look: Look,
 }
 
 impl Supervisor {
@@ -309,7 +328,7 @@ impl Supervisor {
     fn link(&mut self, event: &LinkEvent) {
         match event {
             LinkEvent::Up(daemon, version) => {
-                tracing::info!(%daemon, %version, "connected");
+                tracing::debug!(%daemon, %version, "connected");
                 self.schedule.retry = FIRST_RETRY;
                 self.schedule.refresh = Deadline::now();
                 if self.ready() {
@@ -317,7 +336,7 @@ impl Supervisor {
                 }
             }
             LinkEvent::Down(daemon, reason) => {
-                tracing::warn!(%daemon, reason, "lost");
+                tracing::debug!(%daemon, reason, "lost");
                 if *daemon == Daemon::Bgpd {
                     self.board.neighbors(BTreeMap::new());
                 }
@@ -395,12 +414,12 @@ impl Supervisor {
                 self.schedule
                     .check_within(if self.settling() { SETTLE } else { AUDIT });
                 if !applied.is_empty() {
-                    tracing::info!(commands = applied.commands.len(), "configuration applied");
+                    tracing::debug!(commands = applied.commands.len(), "configuration applied");
                     self.board.tell(FrrEvent::Applied(applied.clone()));
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "configuration not applied");
+                tracing::debug!(%error, "configuration not applied");
                 self.board.tell(FrrEvent::ApplyFailed(error.to_string()));
                 self.plan_retry(error.is_transient());
             }
@@ -420,17 +439,28 @@ impl Supervisor {
 
     async fn refresh(&mut self) {
         let start = Instant::now();
-        match self.query.summary().await {
-            Ok(summary) => {
-                let now = summary
-                    .peers()
-                    .map(|(who, peer)| (who, peer.into()))
-                    .collect();
-                self.board.neighbors(now);
-            }
+        let before = self.board.status.borrow().neighbors.clone();
+        match self.look.at(&self.query, &before).await {
+            Ok(now) => self.board.neighbors(now),
             Err(QueryError::Link(_)) => {} // The link has reported it.
-            Err(error) => tracing::warn!(%error, "cannot look at the neighbours"),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "cannot look at the neighbours");
+            }
         }
+        let sessions = match self.query.bfd_peers().await {
+            Ok(sessions) => sessions,
+            Err(QueryError::Link(_)) => Vec::new(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look at the BFD sessions");
+                Vec::new()
+            }
+        };
+        self.board.status.send_if_modified(|status| {
+            let news = status.bfd != sessions;
+            status.bfd = sessions;
+            news
+        });
         let pause = (start.elapsed() * REFRESH_SHARE).clamp(REFRESH, LAST_REFRESH);
         self.schedule.refresh = Deadline::now() + pause;
     }

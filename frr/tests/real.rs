@@ -69,12 +69,13 @@ async fn a_hub_passes_prefixes_on_with_itself_as_next_hop() -> Result<()> {
     assert!(hub.frr.status.borrow().is_good());
 
     two.node.run(["ip", "link", "set", "to1", "down"])?;
-    let lost = loop {
-        if let FrrEvent::NeighborDown(who) = hub.event().await? {
-            break who;
+    let (lost, reason) = loop {
+        if let FrrEvent::NeighborDown { address, reason } = hub.event().await? {
+            break (address, reason);
         }
     };
     assert!(lost == cases::v4(2) || lost == cases::v6(2), "{lost}");
+    assert!(reason.is_some_and(|reason| !reason.is_empty()));
     sandbox.stop()
 }
 
@@ -167,6 +168,9 @@ async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_
     let up = two.frr.query.bfd_peers().await?;
     assert_eq!(up.len(), 1, "{up:?}");
     assert!(two.frr.status.borrow().is_good());
+    let mut status = two.frr.status.clone();
+    let listed = |status: &FrrStatus| status.bfd.iter().map(|it| it.peer).eq([up[0].peer]);
+    timeout(Duration::from_secs(5), status.wait_for(listed)).await??;
 
     // Once router 1 is told nothing external, it keeps only what is router 2's own.
     let mut own = cases::router(2, &["10.2.0.0/16"], vec![site(2, 1)]);

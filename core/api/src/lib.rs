@@ -9,12 +9,13 @@
 //! | What is the daemon asked? | `request` |
 //! | Which queries are there? | `schema`, committed as `schema.graphql` |
 //! | How is the model turned into GraphQL types? | `types`, one file per subject |
-//! | How are events and decisions put into words? | `words` |
+//! | How are events and decisions put into words? | `words`, with `names` for ids |
 //! | When is a router well? | `wellness` |
 //! | How are long lists cut into pages? | `page` |
 //! | Which errors are there? | `error` |
 
 mod error;
+mod names;
 mod page;
 mod request;
 mod schema;
@@ -30,6 +31,12 @@ mod words;
 #[cfg(test)]
 extern crate self as patronus_api;
 
+#[cfg(test)]
+#[path = "../tests/canned/mod.rs"]
+mod canned;
+
+pub use names::Names;
 pub use request::{Diagnostic, ReloadOutcome, Request};
 pub use schema::sdl;
 pub use serve::serve;
+pub use words::event as in_words;

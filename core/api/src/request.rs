@@ -18,7 +18,7 @@ use crate::error::Failure;
 pub enum Request {
     /// The whole router; `None` before it has a configuration.
     View(oneshot::Sender<Option<Arc<RouterView>>>),
-    /// The BFD sessions in the order of their paths.
+    /// The BFD sessions: ours in the order of their paths, then those of FRR.
     Bfd(oneshot::Sender<Vec<BfdView>>),
     /// BGP and the routing daemons.
     Bgp(oneshot::Sender<BgpView>),

@@ -98,7 +98,7 @@ impl Query {
             site.as_ref().is_none_or(|site| path.site == *site)
                 && status.is_none_or(|status| PathStatus::from(path.state) == status)
         };
-        let key = |path: &PathView| from.path_id(path.id);
+        let key = |path: &PathView| from.names.path_id(path.id);
         let path = |path: &PathView| Path::new(&from, path);
         let wanted = Wanted { first, after };
         let paths = from.view.paths.iter().filter(meant);
@@ -153,7 +153,7 @@ impl Query {
         Ok(Bgp::from(&bgp))
     }
 
-    /// The BFD sessions in the order of their paths.
+    /// The BFD sessions: ours in the order of their paths, then those of FRR.
     #[graphql(complexity = "5 + 5 * child_complexity")]
     async fn bfd(&self, context: &Context<'_>) -> Result<Vec<BfdSession>> {
         let session = Session::of(context)?;
@@ -190,7 +190,7 @@ impl Query {
         #[graphql(desc = "Only for protocols with ports.")] source_port: Option<u16>,
         #[graphql(desc = "Only for protocols with ports.")] destination_port: Option<u16>,
         #[graphql(desc = "Code point, 0 to 63.", default)] dscp: u8,
-        #[graphql(desc = "The interface by which it comes.")] ingress: Option<String>,
+        #[graphql(desc = "The LAN interface by which it comes.")] ingress: Option<String>,
     ) -> Result<Explanation> {
         let session = Session::of(context)?;
         let (source, destination) = addresses(&source, &destination).map_err(Refusal::from)?;
@@ -205,6 +205,9 @@ impl Query {
         };
         check_ports(&flow).map_err(Refusal::from)?;
         let from = session.snapshot().await?;
+        if let Some(ingress) = &flow.ingress {
+            known_lan(&from, ingress)?;
+        }
         let explained = session.ask(|reply| Request::Explain(flow, reply)).await?;
         let explained = explained
             .ok_or(Failure::NotConfigured)
@@ -229,22 +232,27 @@ impl Mutation {
 fn known_site(from: &Snapshot, id: &ID) -> Result<SiteId, Refusal> {
     let site = id.parse().ok().filter(|id| from.site_by_id(id).is_some());
     site.ok_or_else(|| {
-        let known: Vec<&str> = from
-            .view
-            .sites
-            .iter()
-            .map(|site| site.id.as_str())
-            .collect();
-        let known = match known.is_empty() {
-            true => "none".to_owned(),
-            false => known.join(", "),
-        };
-        Refusal::from(Failure::NotFound {
-            what: "site",
-            id: id.to_string(),
-            known,
-        })
+        let known = from.view.sites.iter().map(|site| site.id.as_str());
+        not_found("site", id.to_string(), known)
     })
+}
+
+/// A flow that is explained enters from a LAN; a policy could not tell any other interface.
+fn known_lan(from: &Snapshot, interface: &IfName) -> Result<(), Refusal> {
+    let lans = || from.view.lans.iter().map(|lan| lan.interface.as_str());
+    match lans().any(|lan| lan == interface.as_str()) {
+        true => Ok(()),
+        false => Err(not_found("LAN interface", interface.to_string(), lans())),
+    }
+}
+
+fn not_found<'a>(what: &'static str, id: String, known: impl Iterator<Item = &'a str>) -> Refusal {
+    let known: Vec<&str> = known.collect();
+    let known = match known.is_empty() {
+        true => "none".to_owned(),
+        false => known.join(", "),
+    };
+    Refusal::from(Failure::NotFound { what, id, known })
 }
 
 fn bad(argument: &'static str, value: &dyn ToString, problem: &dyn ToString) -> Refusal {

@@ -6,6 +6,7 @@ pub(crate) mod bgp;
 pub(crate) mod choice;
 pub(crate) mod event;
 pub(crate) mod explain;
+pub(crate) mod lan;
 pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod reload;

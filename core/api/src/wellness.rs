@@ -1,8 +1,12 @@
 //! Whether everything is well, and if not, what is wrong: the causes, not all their consequences.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use async_graphql::SimpleObject;
+use ipnet::IpNet;
 use patronus_model::path::{PathCause, PathState};
-use patronus_model::view::{BgpView, PathView};
+use patronus_model::view::{BgpView, LanState, NeighborView, PathView, RouteView};
 
 use crate::snapshot::Snapshot;
 use crate::types::path::PathStatus;
@@ -21,10 +25,12 @@ pub(crate) struct Problem {
 /// What is wrong, the worst first.
 pub(crate) fn problems(from: &Snapshot, bgp: &BgpView) -> Vec<Problem> {
     let mut problems: Vec<Problem> = uplinks(from)
+        .chain(lans(from))
         .chain(sites(from))
         .chain(paths(from))
         .chain(daemons(bgp))
         .chain(neighbors(from, bgp))
+        .chain(silent(from, bgp))
         .chain(agreement(from, bgp))
         .collect();
     problems.sort_by_key(|problem| severity(problem.status));
@@ -54,6 +60,18 @@ fn uplinks(from: &Snapshot) -> impl Iterator<Item = Problem> {
             let message = format!("uplink {name} ({interface}) cannot be used");
             problem(PathStatus::Down, message)
         })
+}
+
+fn lans(from: &Snapshot) -> impl Iterator<Item = Problem> {
+    from.view.lans.iter().filter_map(|lan| {
+        let interface = &lan.interface;
+        let message = match lan.state {
+            LanState::Up | LanState::Unknown => return None,
+            LanState::Down => format!("LAN {interface} is down: it is off or has no carrier"),
+            LanState::Missing => format!("LAN {interface} is missing: no such interface"),
+        };
+        Some(problem(PathStatus::Down, message))
+    })
 }
 
 fn sites(from: &Snapshot) -> impl Iterator<Item = Problem> {
@@ -110,12 +128,61 @@ fn neighbors(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
         .filter(move |n| !n.established && n.site.as_ref().is_none_or(site_is_well))
         .map(|neighbor| {
             let name = &neighbor.description;
+            let why = neighbor.last_error.as_ref();
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
             let message = format!(
-                "BGP session with {name} ({}): {}",
+                "BGP session with {name} ({}) is down: {}{why}",
                 neighbor.address, neighbor.state
             );
             problem(PathStatus::Down, message)
         })
+}
+
+/// How long prefixes may take to come after a BGP session is established, and to get into force.
+const CONVERGENCE: Duration = Duration::from_secs(10);
+
+/// Sites whose BGP sessions are established and yet nothing is routed to them. A hub may be a mere
+/// spare for another one, so that nothing of it is in force.
+fn silent(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
+    let ordinary = from.view.sites.iter().filter(|site| !site.hub);
+    ordinary.filter_map(|site| {
+        let sessions = || {
+            bgp.neighbors
+                .iter()
+                .filter(|n| n.site.as_ref() == Some(&site.id))
+        };
+        let settled = |n: &NeighborView| n.established && n.since >= Some(CONVERGENCE);
+        let own = |route: &RouteView| {
+            let ours = |address: &IpAddr| IpNet::from(*address) == route.prefix;
+            site.addresses.iter().any(ours)
+        };
+        let routed = |route: &RouteView| route.site == site.id && !own(route);
+        if sessions().count() == 0
+            || !sessions().all(settled)
+            || from.view.routes.iter().any(routed)
+        {
+            return None;
+        }
+        let received: u64 = sessions().map(|n| n.received).sum();
+        Some(match received {
+            0 => problem(
+                PathStatus::Degraded,
+                format!(
+                    "site {} announces no prefix: nobody behind it can be reached",
+                    site.id
+                ),
+            ),
+            _ => problem(
+                PathStatus::Down,
+                format!(
+                    "site {}: none of the {} received is in force. Does another site, or a \
+                     network of our own, have them?",
+                    site.id,
+                    words::counted(received, "prefix", "prefixes"),
+                ),
+            ),
+        })
+    })
 }
 
 /// Whether the kernel and FRR have what they should have.
@@ -132,3 +199,6 @@ fn agreement(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
     });
     kernel.into_iter().chain(routing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,15 +9,16 @@ use patronus_model::path::PathState;
 use patronus_model::policy::Mismatch;
 use patronus_model::view::{Explanation, Outcome};
 
-use crate::snapshot::Snapshot;
+use crate::names::Names;
 
 /// An event in one line.
-pub(crate) fn event(from: &Snapshot, event: &Event) -> String {
+#[must_use]
+pub fn event(names: &Names, event: &Event) -> String {
     match event {
         Event::Configured { paths, policies } => {
             let (paths, policies) = (
                 count(*paths, "path"),
-                counted(*policies, "policy", "policies"),
+                counted(*policies as u64, "policy", "policies"),
             );
             format!("a configuration with {paths} and {policies} is in force")
         }
@@ -27,14 +28,14 @@ pub(crate) fn event(from: &Snapshot, event: &Event) -> String {
             to,
             cause,
         } => {
-            let name = path_to(from, *path);
+            let name = path_to(names, *path);
             format!("{name} is {to} (was {was}): {cause}")
         }
         Event::Dampened {
             path,
             suppressed: true,
         } => {
-            let name = path_to(from, *path);
+            let name = path_to(names, *path);
             format!("{name} flaps: no traffic moves to it until it calms down")
         }
         Event::Dampened {
@@ -43,20 +44,28 @@ pub(crate) fn event(from: &Snapshot, event: &Event) -> String {
         } => {
             format!(
                 "{} has calmed down: traffic may move to it again",
-                path_to(from, *path)
+                path_to(names, *path)
             )
         }
         Event::Uplink { slot, usable: true } => {
-            format!("uplink {} can be used", from.uplink_name(*slot))
+            format!("uplink {} can be used", names.uplink(*slot))
         }
         Event::Uplink {
             slot,
             usable: false,
         } => {
-            let name = from.uplink_name(*slot);
+            let name = names.uplink(*slot);
             format!("uplink {name} cannot be used: no carrier, no address or no gateway")
         }
-        Event::Moved(decision) => moved(from, decision),
+        Event::Lan {
+            interface,
+            up: true,
+        } => format!("LAN {interface} is up"),
+        Event::Lan {
+            interface,
+            up: false,
+        } => format!("LAN {interface} is down or missing: nobody behind it can be reached"),
+        Event::Moved(decision) => moved(names, decision),
         Event::Applied { changes, took } => {
             format!("{} applied in {}", count(*changes, "change"), span(*took))
         }
@@ -75,21 +84,26 @@ pub(crate) fn event(from: &Snapshot, event: &Event) -> String {
         Event::BgpNeighbor {
             neighbor,
             established: true,
+            reason: _,
         } => {
             format!("BGP session with {neighbor} is established")
         }
         Event::BgpNeighbor {
             neighbor,
             established: false,
+            reason,
         } => {
-            format!("BGP session with {neighbor} is down")
+            let why = reason
+                .as_ref()
+                .map_or_else(String::new, |it| format!(": {it}"));
+            format!("BGP session with {neighbor} is down{why}")
         }
         Event::PrefixConflict {
             prefix,
             owner,
             loser,
         } => {
-            let (owner, loser) = (from.site_name(*owner), from.site_name(*loser));
+            let (owner, loser) = (names.site(*owner), names.site(*loser));
             format!(
                 "{owner} and {loser} both announce {prefix}: {owner} has it. \
                  Announce it at one of them, or make one a hub"
@@ -98,21 +112,18 @@ pub(crate) fn event(from: &Snapshot, event: &Event) -> String {
     }
 }
 
-fn moved(from: &Snapshot, decision: &Decision) -> String {
+fn moved(names: &Names, decision: &Decision) -> String {
     let who = format!(
         "{} to {}",
-        from.class_name(decision.class),
-        from.site_name(decision.site)
+        names.class(decision.class),
+        names.site(decision.site)
     );
-    let to = from.path_name(decision.to);
+    let to = names.path(decision.to);
     let cause = short_reason(decision.reason);
     match (decision.from, decision.reason) {
         (_, Reason::Adopted) => format!("{who} stays on {to}: {cause}"),
         (None, _) => format!("{who} goes over {to}: {cause}"),
-        (Some(before), _) => format!(
-            "{who} moved from {} to {to}: {cause}",
-            from.path_name(before)
-        ),
+        (Some(before), _) => format!("{who} moved from {} to {to}: {cause}", names.path(before)),
     }
 }
 
@@ -184,12 +195,12 @@ pub(crate) fn verdict(rank: u32, candidate: &Candidate) -> String {
 }
 
 /// When traffic will leave its path for one which the class ranks higher, if it would.
-pub(crate) fn back(from: &Snapshot, reason: Reason, candidates: &[Candidate]) -> Option<String> {
+pub(crate) fn back(names: &Names, reason: Reason, candidates: &[Candidate]) -> Option<String> {
     let chosen = candidates
         .iter()
         .position(|c| c.verdict == Verdict::Chosen)?;
     let waiting = candidates.iter().take(chosen).find_map(|candidate| {
-        let to = from.path_name(candidate.path);
+        let to = names.path(candidate.path);
         match candidate.verdict {
             Verdict::HoldingDown { remaining } | Verdict::Cooldown { remaining } => Some(format!(
                 "to {to} in {}, if it stays better",
@@ -201,12 +212,12 @@ pub(crate) fn back(from: &Snapshot, reason: Reason, candidates: &[Candidate]) ->
             }
         }
     });
-    waiting.or_else(|| after_failure(from, reason, candidates.get(chosen + 1..)?))
+    waiting.or_else(|| after_failure(names, reason, candidates.get(chosen + 1..)?))
 }
 
 /// Candidates that are not well rank last whatever the class wishes, so it is only known that it
 /// may want to return to them.
-fn after_failure(from: &Snapshot, reason: Reason, rest: &[Candidate]) -> Option<String> {
+fn after_failure(names: &Names, reason: Reason, rest: &[Candidate]) -> Option<String> {
     let failed = match reason {
         Reason::PathDown(_) | Reason::PathDegraded(_) => true,
         Reason::Initial
@@ -220,7 +231,7 @@ fn after_failure(from: &Snapshot, reason: Reason, rest: &[Candidate]) -> Option<
     let names: Vec<String> = rest
         .iter()
         .filter(unwell)
-        .map(|candidate| from.path_name(candidate.path))
+        .map(|candidate| names.path(candidate.path))
         .collect();
     (failed && !names.is_empty()).then(|| {
         format!(
@@ -238,6 +249,9 @@ pub(crate) fn because(explanation: &Explanation) -> String {
             Some((policy, None)) => format!("policy {policy} drops it"),
             Some((_, Some(_))) | None => "a policy drops it".to_owned(),
         },
+        Outcome::Own { .. } => {
+            format!("{destination} is an address of this router: the packet ends here")
+        }
         Outcome::NotOverlay { .. } => {
             format!("{destination} is not in the overlay: the main routing table decides")
         }
@@ -269,15 +283,15 @@ pub(crate) const fn mismatch(mismatch: Mismatch) -> &'static str {
     }
 }
 
-fn path_to(from: &Snapshot, path: patronus_model::ids::PathId) -> String {
-    format!("{} {}", from.site_name(path.site), from.path_name(path))
+fn path_to(names: &Names, path: patronus_model::ids::PathId) -> String {
+    format!("{} {}", names.site(path.site), names.path(path))
 }
 
-pub(crate) fn count(number: usize, one: &str) -> String {
-    counted(number, one, &format!("{one}s"))
+fn count(number: usize, one: &str) -> String {
+    counted(number as u64, one, &format!("{one}s"))
 }
 
-fn counted(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub(crate) enum Status {
     Up,
     Degraded,
+    /// Also that of a LAN whose interface does not exist.
+    #[serde(alias = "missing")]
     Down,
     /// Also the state of a BFD session whose end is held down by an operator.
     #[serde(alias = "admin_down")]
@@ -52,6 +54,9 @@ pub(crate) struct Tally {
 pub(crate) struct Router {
     pub(crate) site_id: String,
     pub(crate) name: String,
+    pub(crate) location: Option<String>,
+    pub(crate) labels: Vec<Label>,
+    pub(crate) lans: Vec<Lan>,
     pub(crate) uptime_ms: u64,
     pub(crate) configured_ms: u64,
     pub(crate) well: bool,
@@ -60,6 +65,18 @@ pub(crate) struct Router {
     pub(crate) sites: u64,
     pub(crate) sites_reachable: u64,
     pub(crate) last_move: Option<EventLine>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Label {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Lan {
+    pub(crate) interface: String,
+    pub(crate) status: Status,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -184,20 +201,21 @@ pub(crate) struct Neighbor {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BfdSession {
-    pub(crate) path: PathRef,
-    pub(crate) dest_site_id: String,
-    pub(crate) interface: String,
+    pub(crate) path: Option<PathRef>,
+    pub(crate) dest_site_id: Option<String>,
+    pub(crate) neighbor: Option<String>,
+    pub(crate) interface: Option<String>,
     pub(crate) remote_address: String,
     pub(crate) status: Status,
-    pub(crate) remote_status: Status,
+    pub(crate) remote_status: Option<Status>,
     pub(crate) diagnostic: Option<String>,
     pub(crate) transmit_interval_ms: Option<f64>,
     pub(crate) detection_time_ms: Option<f64>,
     pub(crate) rtt_ms: Option<f64>,
-    pub(crate) tx_packets: u64,
-    pub(crate) rx_packets: u64,
-    pub(crate) downs: u64,
-    pub(crate) since_ms: u64,
+    pub(crate) tx_packets: Option<u64>,
+    pub(crate) rx_packets: Option<u64>,
+    pub(crate) downs: Option<u64>,
+    pub(crate) since_ms: Option<u64>,
     pub(crate) problem: Option<String>,
 }
 
@@ -220,6 +238,9 @@ pub(crate) enum Details {
     },
     UplinkChanged {
         usable: bool,
+    },
+    LanChanged {
+        up: bool,
     },
     RoutingDaemonChanged {
         up: bool,

@@ -118,7 +118,7 @@ Examples:
   patronus bgp --json | jq '.neighbors[] | select(.established | not)'")]
     Bgp(Show),
 
-    /// The BFD session of each path
+    /// The BFD sessions: of each path, and those that FRR runs for other neighbours
     #[command(after_help = "\
 Examples:
   patronus bfd

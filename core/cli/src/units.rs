@@ -85,6 +85,11 @@ pub(crate) fn number(number: u64) -> String {
     text
 }
 
+/// A whole number where one is known.
+pub(crate) fn known_number(n: Option<u64>) -> String {
+    n.map_or_else(|| UNKNOWN.to_owned(), number)
+}
+
 /// A number of things: `1 path`, `2 paths`.
 pub(crate) fn count(n: u64, one: &str) -> String {
     format!("{} {one}{}", number(n), if n == 1 { "" } else { "s" })

@@ -9,13 +9,14 @@ use anyhow::Context as _;
 use patronus_api::{Diagnostic, ReloadOutcome, Request};
 use patronus_config::Severity;
 use patronus_engine::bfd::{Diagnostic as BfdDiagnostic, State};
-use patronus_frr::state::SessionState;
+use patronus_frr::state::{BfdPeer, SessionState};
 use patronus_frr::status::{DaemonStatus, NeighborStatus};
 use patronus_frr::{Daemon, FrrStatus};
 use patronus_model::event::Event;
 use patronus_model::router::RouterConfig;
 use patronus_model::view::{
-    BfdState, BfdView, BgpView, EventRecord, NeighborView, RoutingDaemonView,
+    BfdCounters, BfdState, BfdView, BfdWatched, BgpView, EventRecord, NeighborView,
+    RoutingDaemonView,
 };
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
@@ -72,11 +73,12 @@ impl Router {
                 let view = self.engine.view(clock::now(), self.started).map(Arc::new);
                 let _ = reply.send(view);
             }
-            Request::Bfd(reply) => drop(reply.send(bfd(&self.bfd, &self.config))),
-            Request::Bgp(reply) => {
-                let status = self.frr.as_ref().map(|frr| frr.status.borrow().clone());
-                let _ = reply.send(bgp(status.unwrap_or_default(), &self.config));
+            Request::Bfd(reply) => {
+                let mut sessions = bfd(&self.bfd, &self.config);
+                sessions.extend(bfd_of_frr(&self.frr_status(), &self.config));
+                let _ = reply.send(sessions);
             }
+            Request::Bgp(reply) => drop(reply.send(bgp(&self.frr_status(), &self.config))),
             Request::Events {
                 after,
                 limit,
@@ -90,6 +92,11 @@ impl Router {
             }
             Request::Reload(reply) => self.reload(Some(reply)),
         }
+    }
+
+    fn frr_status(&self) -> FrrStatus {
+        let status = self.frr.as_ref().map(|frr| frr.status.borrow().clone());
+        status.unwrap_or_default()
     }
 }
 
@@ -169,24 +176,28 @@ fn bfd_view(session: &SessionSnapshot, config: &RouterConfig) -> Option<BfdView>
     };
     let problem = socket_problem.as_ref().map(ToString::to_string);
     Some(BfdView {
-        path: spec.path,
-        site: site.id.clone(),
-        local_uplink: local.name.clone(),
-        remote_uplink: remote.name.clone(),
-        interface: spec.interface.clone(),
-        local: spec.local,
+        watched: BfdWatched::Path {
+            path: spec.path,
+            site: site.id.clone(),
+            local_uplink: local.name.clone(),
+            remote_uplink: remote.name.clone(),
+        },
+        interface: Some(spec.interface.to_string()),
+        local: Some(spec.local),
         remote: spec.remote,
         state: bfd_state(status.state),
-        remote_state: bfd_state(status.remote_state),
+        remote_state: Some(bfd_state(status.remote_state)),
         diagnostic: words(status.local_diagnostic),
         remote_diagnostic: words(status.remote_diagnostic),
         transmit: status.transmit,
         detection: status.detection,
         rtt: status.rtt,
-        sent: status.counters.sent,
-        received: status.counters.received,
-        downs: status.counters.downs,
-        since: since.elapsed().unwrap_or_default(),
+        counted: Some(BfdCounters {
+            sent: status.counters.sent,
+            received: status.counters.received,
+            downs: status.counters.downs,
+        }),
+        since: Some(since.elapsed().unwrap_or_default()),
         problem: problem.or_else(|| send_error.map(|error| error.to_string())),
     })
 }
@@ -200,7 +211,41 @@ const fn bfd_state(state: State) -> BfdState {
     }
 }
 
-fn bgp(status: FrrStatus, config: &RouterConfig) -> BgpView {
+/// The sessions that FRR runs for BGP neighbours outside of the overlay.
+fn bfd_of_frr(status: &FrrStatus, config: &RouterConfig) -> Vec<BfdView> {
+    let described = |peer: IpAddr| {
+        let neighbor = config.bgp.neighbors.iter().find(|n| n.address == peer);
+        neighbor.map_or_else(|| peer.to_string(), |n| n.description.clone())
+    };
+    // FRR says "ok" for no diagnostic.
+    let words = |text: &String| (!text.is_empty() && text != "ok").then(|| text.clone());
+    let view = |session: &BfdPeer| BfdView {
+        watched: BfdWatched::Neighbor {
+            description: described(session.peer),
+        },
+        interface: session.interface.clone(),
+        local: session.local,
+        remote: session.peer,
+        state: match session.status.as_str() {
+            "up" => BfdState::Up,
+            "init" => BfdState::Init,
+            "shutdown" => BfdState::AdminDown,
+            _ => BfdState::Down,
+        },
+        remote_state: None,
+        diagnostic: words(&session.diagnostic),
+        remote_diagnostic: words(&session.remote_diagnostic),
+        transmit: Some(session.transmit()),
+        detection: session.detection(),
+        rtt: None,
+        counted: None,
+        since: session.since(),
+        problem: None,
+    };
+    status.bfd.iter().map(view).collect()
+}
+
+fn bgp(status: &FrrStatus, config: &RouterConfig) -> BgpView {
     let failed = status
         .last_apply
         .as_ref()
@@ -246,6 +291,6 @@ fn neighbor_view(
         since: status.and_then(|status| status.changed),
         received: status.map_or(0, |status| status.received),
         sent: status.map_or(0, |status| status.sent),
-        last_error: None,
+        last_error: status.and_then(|status| status.last_error.clone()),
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use patronus_api::Names;
 use patronus_model::event::Event;
+use patronus_model::ids::PathId;
+use patronus_model::path::PathState;
 use patronus_model::view::EventRecord;
 use tracing::{info, warn};
 
@@ -13,14 +16,20 @@ const KEPT: usize = 10_000;
 /// The journal.
 #[derive(Debug, Default)]
 pub struct Journal {
+    names: Names,
     records: VecDeque<EventRecord>,
     sequence: u64,
 }
 
 impl Journal {
+    /// Takes over what things are called from now on.
+    pub fn rename(&mut self, names: Names) {
+        self.names = names;
+    }
+
     /// Takes an event down.
     pub fn record(&mut self, event: Event) {
-        log(&event);
+        log(&self.names, &event);
         self.sequence += 1;
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -64,54 +73,190 @@ impl Journal {
     }
 }
 
-fn log(event: &Event) {
+/// One line for each event, in the words of the API, with the names that programs look for as
+/// fields. A warning is what an operator should look at.
+fn log(names: &Names, event: &Event) {
+    let Fields {
+        kind,
+        path,
+        class,
+        site,
+        what,
+    } = fields(names, event);
+    // Some words come from the far end, which must not write lines of its own.
+    let message = patronus_api::in_words(names, event).replace(char::is_control, " ");
+    if is_worrying(event) {
+        warn!(kind, path, class, site, what, "{message}");
+    } else {
+        info!(kind, path, class, site, what, "{message}");
+    }
+}
+
+/// Whether something is not as it should be since this event.
+const fn is_worrying(event: &Event) -> bool {
     match event {
-        Event::ApplyFailed { reason, retry_in } => {
-            warn!(
-                reason,
-                ?retry_in,
-                "the kernel could not be brought to what it should be"
-            );
-        }
-        Event::Drift { changes } => warn!(changes, "put back what somebody else had changed"),
-        Event::RoutingDaemon { daemon, up: false } => warn!(daemon, "routing daemon lost"),
-        Event::PrefixConflict {
-            prefix,
-            owner,
-            loser,
-        } => warn!(
-            %prefix, %owner, %loser,
-            "two sites announce the same prefix; declare one of them a hub, or correct it"
-        ),
-        Event::Path {
-            path,
-            from,
-            to,
-            cause,
-        } => info!(%path, %from, %to, %cause, "path"),
-        Event::Moved(decision) => info!(
-            site = %decision.site, class = %decision.class, to = %decision.to,
-            from = decision.from.map(tracing::field::display), reason = ?decision.reason, "moved"
-        ),
-        Event::Uplink { slot, usable } => info!(%slot, usable, "uplink"),
-        Event::Configured { .. }
-        | Event::Dampened { .. }
-        | Event::Applied { .. }
-        | Event::RoutingDaemon { .. }
-        | Event::BgpNeighbor { .. } => info!(?event),
+        Event::Path { to, .. } => matches!(to, PathState::Down | PathState::Degraded),
+        Event::Dampened { suppressed, .. } => *suppressed,
+        Event::Uplink { usable: well, .. }
+        | Event::Lan { up: well, .. }
+        | Event::RoutingDaemon { up: well, .. }
+        | Event::BgpNeighbor {
+            established: well, ..
+        } => !*well,
+        Event::ApplyFailed { .. } | Event::Drift { .. } | Event::PrefixConflict { .. } => true,
+        // Why traffic moved is in the line before.
+        Event::Moved(_) | Event::Configured { .. } | Event::Applied { .. } => false,
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    /// As the API calls it.
+    kind: &'static str,
+    /// The API's id of the path.
+    path: Option<String>,
+    class: Option<String>,
+    site: Option<String>,
+    /// What else it is about: an uplink, an interface, a daemon, a neighbour, a prefix.
+    what: Option<String>,
+}
+
+fn fields(names: &Names, event: &Event) -> Fields {
+    let of_path = |kind, path: PathId| Fields {
+        kind,
+        path: Some(names.path_id(path)),
+        site: Some(names.site(path.site)),
+        ..Fields::default()
+    };
+    let of = |kind, what: String| Fields {
+        kind,
+        what: Some(what),
+        ..Fields::default()
+    };
+    let alone = |kind| Fields {
+        kind,
+        ..Fields::default()
+    };
+    match event {
+        Event::Configured { .. } => alone("configured"),
+        Event::Path { path, .. } => of_path("path", *path),
+        Event::Dampened { path, .. } => of_path("dampened", *path),
+        Event::Uplink { slot, .. } => of("uplink", names.uplink(*slot)),
+        Event::Lan { interface, .. } => of("lan", interface.to_string()),
+        Event::Moved(decision) => Fields {
+            class: Some(names.class(decision.class)),
+            ..of_path("moved", decision.to)
+        },
+        Event::Applied { .. } => alone("applied"),
+        Event::ApplyFailed { .. } => alone("apply_failed"),
+        Event::Drift { .. } => alone("drift"),
+        Event::RoutingDaemon { daemon, .. } => of("routing_daemon", daemon.clone()),
+        Event::BgpNeighbor { neighbor, .. } => of("bgp_neighbor", neighbor.clone()),
+        Event::PrefixConflict { prefix, owner, .. } => Fields {
+            site: Some(names.site(*owner)),
+            ..of("prefix_conflict", prefix.to_string())
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use patronus_model::event::{Decision, Reason};
+    use patronus_model::ids::{ClassId, SiteNumber, Slot};
+    use patronus_model::path::PathCause;
+
     use super::*;
+
+    /// What is written to a log.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(events: Vec<Event>) -> String {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut journal = Journal::default();
+            events.into_iter().for_each(|event| journal.record(event));
+        });
+        let text = paper.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    #[test]
+    fn an_event_is_one_line_in_the_words_of_the_api() {
+        let path = |local| PathId {
+            site: SiteNumber::new(2).unwrap(),
+            local: Slot::new(local).unwrap(),
+            remote: Slot::new(1).unwrap(),
+        };
+        let moved = Decision {
+            site: path(1).site,
+            class: ClassId::new(1).unwrap(),
+            from: Some(path(1)),
+            to: path(2),
+            reason: Reason::PathDown(PathCause::Silent),
+            candidates: Vec::new(),
+        };
+        let text = logged(vec![
+            Event::Path {
+                path: path(1),
+                from: PathState::Up,
+                to: PathState::Down,
+                cause: PathCause::Silent,
+            },
+            Event::Moved(moved),
+            Event::BgpNeighbor {
+                neighbor: "lisbon (10.255.0.2)".to_owned(),
+                established: false,
+                reason: Some("Hold Timer Expired\nevil".to_owned()),
+            },
+            Event::RoutingDaemon {
+                daemon: "bfdd".to_owned(),
+                up: true,
+            },
+        ]);
+        expect_test::expect![[r#"
+             WARN site 2 1 → 1 is down (was up): nothing is heard from the far end kind="path" path=".1~2.1" site="site 2"
+             INFO class 1 to site 2 moved from 1 → 1 to 2 → 1: nothing is heard from the far end kind="moved" path=".2~2.1" class="class 1" site="site 2"
+             WARN BGP session with lisbon (10.255.0.2) is down: Hold Timer Expired evil kind="bgp_neighbor" what="lisbon (10.255.0.2)"
+             INFO bfdd answers kind="routing_daemon" what="bfdd"
+        "#]].assert_eq(&text);
+    }
 
     #[test]
     fn the_last_events_are_kept_and_found_by_number() {
         let mut journal = Journal::default();
-        for changes in 0..KEPT + 5 {
-            journal.record(Event::Drift { changes });
-        }
+        // Tests share what tracing remembers of each log statement: without a reader here, it may
+        // not be written there.
+        let reader = tracing_subscriber::fmt()
+            .with_writer(std::io::sink)
+            .finish();
+        tracing::subscriber::with_default(reader, || {
+            for changes in 0..KEPT + 5 {
+                journal.record(Event::Drift { changes });
+            }
+        });
         let numbers = |after, limit| {
             journal
                 .read(after, limit)

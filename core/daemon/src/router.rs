@@ -1,6 +1,6 @@
 //! The router role: one engine, and everything that feeds it and does its bidding.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -9,7 +9,7 @@ use std::sync::mpsc as jobs;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use patronus_api::ReloadOutcome;
+use patronus_api::{Names, ReloadOutcome};
 use patronus_config::{Diagnostic, Parsed};
 use patronus_engine::{Effect, Engine, Input};
 use patronus_frr::{Daemon, Desired, Frr, FrrEvent, FrrHandle, FrrPaths};
@@ -23,7 +23,7 @@ use patronus_model::router::RouterConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::bfd::{BfdConfig, BfdDriver, BfdHandle, Farewell};
 use crate::bfdd::Bfdd;
@@ -116,6 +116,7 @@ impl Router {
         let (follower, notices) = Follower::start(patronus_linux::Watch {
             own_ports: vec![kernel_port, lane.port()],
             uplinks: uplinks(&config),
+            lans: lans(&config),
             receive_buffer: patronus_linux::Watch::RECEIVE_BUFFER,
             layout,
         })
@@ -126,12 +127,14 @@ impl Router {
         let frr = start_frr(desired)
             .inspect_err(|error| warn!(%error, "FRR cannot be used: no routes are exchanged"))
             .ok();
+        let mut journal = Journal::default();
+        journal.rename(Names::of_config(&config));
         Ok(Self {
             places,
             config,
             engine: Engine::default(),
             started: clock::now(),
-            journal: Journal::default(),
+            journal,
             lane,
             jobs,
             bfd,
@@ -276,25 +279,30 @@ impl Router {
     }
 
     fn routing(&mut self, event: FrrEvent) {
-        let neighbor = |address: std::net::IpAddr, established| Event::BgpNeighbor {
+        let neighbor = |address: std::net::IpAddr, established, reason| Event::BgpNeighbor {
             neighbor: self.neighbor_name(address),
             established,
+            reason,
         };
         match event {
             FrrEvent::DaemonLost { daemon, reason } => {
-                warn!(%daemon, reason, "lost");
+                debug!(%daemon, reason, "lost");
                 self.routing_daemon(daemon, false);
             }
             FrrEvent::DaemonBack { daemon, version } => {
-                info!(%daemon, %version, "connected");
+                debug!(%daemon, %version, "connected");
                 self.routing_daemon(daemon, true);
             }
             FrrEvent::Applied(applied) => {
-                info!(commands = applied.commands.len(), "FRR configured")
+                info!(commands = applied.commands.len(), "FRR is configured")
             }
-            FrrEvent::ApplyFailed(reason) => warn!(reason, "FRR could not be configured"),
-            FrrEvent::NeighborUp(address) => self.journal.record(neighbor(address, true)),
-            FrrEvent::NeighborDown(address) => self.journal.record(neighbor(address, false)),
+            FrrEvent::ApplyFailed(reason) => warn!("FRR could not be configured: {reason}"),
+            FrrEvent::NeighborUp(address) => {
+                self.journal.record(neighbor(address, true, None));
+            }
+            FrrEvent::NeighborDown { address, reason } => {
+                self.journal.record(neighbor(address, false, reason));
+            }
         }
     }
 
@@ -306,13 +314,17 @@ impl Router {
         }
     }
 
-    /// Routes come and go with these two only.
     fn routing_daemon(&mut self, daemon: Daemon, up: bool) {
         if daemon == Daemon::Zebra && up {
             self.announcements = ANNOUNCE_AFTER.map(|after| clock::now() + after).into();
         }
+        let name = daemon.to_string();
         if matches!(daemon, Daemon::Zebra | Daemon::Bgpd) {
-            self.handle(Input::RoutingDaemon(daemon.to_string(), up));
+            // Routes come and go with these two only; the engine reports it.
+            self.handle(Input::RoutingDaemon(name, up));
+        } else {
+            let event = Event::RoutingDaemon { daemon: name, up };
+            self.journal.record(event);
         }
     }
 
@@ -369,7 +381,9 @@ impl Router {
             return Err(error);
         }
         self.config = Arc::new(config);
-        self.follower.set_uplinks(uplinks(&self.config));
+        self.journal.rename(Names::of_config(&self.config));
+        self.follower
+            .follow(uplinks(&self.config), lans(&self.config));
         self.handle(Input::Config(Arc::clone(&self.config)));
         Ok(warnings)
     }
@@ -390,6 +404,11 @@ fn input(notice: Notice) -> Input {
         Notice::OwnedChanged => Input::Touched,
         Notice::Learned(delta) => Input::Learned(delta),
     }
+}
+
+fn lans(config: &RouterConfig) -> BTreeSet<IfName> {
+    let interfaces = config.lans.iter().map(|lan| lan.interface.clone());
+    interfaces.collect()
 }
 
 fn uplinks(config: &RouterConfig) -> BTreeMap<Slot, IfName> {

@@ -54,6 +54,9 @@ impl Engine {
         flow: &Flow,
     ) -> Option<Outcome> {
         let name = class.name.clone();
+        if self.is_ours(config, flow.destination) {
+            return Some(Outcome::Own { class: name });
+        }
         if self.served_locally(config, flow) {
             return Some(Outcome::NotOverlay { class: name });
         }
@@ -86,6 +89,18 @@ impl Engine {
         matching
             .max_by_key(|(prefix, _)| prefix.prefix_len())
             .map(|(prefix, site)| (*prefix, *site))
+    }
+
+    /// Whether an address is one of this router: in the overlay, on an uplink or on a LAN.
+    fn is_ours(&self, config: &RouterConfig, address: IpAddr) -> bool {
+        let environment = self.environment.as_ref();
+        let uplinks = environment.into_iter().flat_map(|e| e.uplinks.values());
+        let lans = environment.into_iter().flat_map(|e| e.lans.values());
+        let on_interfaces = uplinks
+            .flat_map(|uplink| &uplink.addresses)
+            .chain(lans.flat_map(|lan| &lan.addresses));
+        config.overlay.address(address) == Some(address)
+            || on_interfaces.map(IpNet::addr).any(|own| own == address)
     }
 
     /// Whether a network of the main table is a closer match than anything of the overlay.

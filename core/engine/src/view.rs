@@ -7,10 +7,10 @@ use patronus_model::Timestamp;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber};
 use patronus_model::kernel::UplinkState;
 use patronus_model::policy::{Match, Strategy, TrafficClass};
-use patronus_model::router::{RemoteSite, RouterConfig, Uplink};
+use patronus_model::router::{Lan, RemoteSite, RouterConfig, Uplink};
 use patronus_model::view::{
-    ChoiceView, ClassView, PathView, PolicyView, RouteOrigin, RouteView, RouterView, SiteView,
-    UplinkView,
+    ChoiceView, ClassView, LanState, LanView, PathView, PolicyView, RouteOrigin, RouteView,
+    RouterView, SiteView, UplinkView,
 };
 use patronus_model::wireguard::PublicKey;
 
@@ -27,6 +27,8 @@ impl Engine {
         Some(RouterView {
             site: config.site.id.clone(),
             name: config.site.name.clone(),
+            location: config.site.location.clone(),
+            labels: config.site.labels.clone(),
             uptime: now.since(started),
             configured: now.since(self.configured),
             settled: self.settled(),
@@ -35,6 +37,7 @@ impl Engine {
                 .iter()
                 .map(|uplink| self.uplink_view(config, uplink))
                 .collect(),
+            lans: config.lans.iter().map(|lan| self.lan_view(lan)).collect(),
             sites: config
                 .remotes
                 .iter()
@@ -70,6 +73,24 @@ impl Engine {
             gateways: gateways.into_iter().flatten().collect(),
             bandwidth: (uplink.bandwidth_up, uplink.bandwidth_down),
             metered: uplink.metered,
+        }
+    }
+
+    fn lan_view(&self, lan: &Lan) -> LanView {
+        let environment = self.environment.as_ref();
+        let interface = environment.and_then(|e| e.lans.get(&lan.interface));
+        let state = match (environment, interface.map(|it| it.carrier)) {
+            (None, _) => LanState::Unknown,
+            (Some(_), None) => LanState::Missing,
+            (Some(_), Some(false)) => LanState::Down,
+            (Some(_), Some(true)) => LanState::Up,
+        };
+        let addresses = interface.into_iter().flat_map(|it| &it.addresses);
+        LanView {
+            interface: lan.interface.clone(),
+            prefixes: lan.prefixes.clone(),
+            state,
+            addresses: addresses.copied().collect(),
         }
     }
 

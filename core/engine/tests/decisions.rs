@@ -13,6 +13,7 @@ use patronus_engine::Input;
 use patronus_model::event::{Event, Reason, Verdict};
 use patronus_model::path::{Liveness, Measurement, PathCause};
 use patronus_model::policy::Strategy;
+use patronus_model::view::LanState;
 use support::*;
 
 fn two_uplinks() -> Router {
@@ -64,6 +65,35 @@ fn an_uplink_without_carrier_is_left_at_once() {
         slot: slot(1),
         usable: false
     }));
+}
+
+#[test]
+fn a_lan_that_is_away_is_reported_and_shown() {
+    let lan = |router: &Router| {
+        let view = router.engine.view(router.now, router.now).unwrap();
+        view.lans[0].state
+    };
+    let away = |up| Event::Lan {
+        interface: "lan0".parse().unwrap(),
+        up,
+    };
+    let mut router = two_uplinks();
+    assert_eq!(lan(&router), LanState::Up);
+    assert!(!router.events.contains(&away(true)), "that is no news");
+    let mut without = environment(2);
+    without.lans.clear();
+    router.input(Input::Environment(without.clone()));
+    assert_eq!(lan(&router), LanState::Missing);
+    assert!(router.events.contains(&away(false)));
+    let mut down = environment(2);
+    down.lans.values_mut().for_each(|lan| lan.carrier = false);
+    router.input(Input::Environment(down));
+    assert_eq!(lan(&router), LanState::Down);
+    router.input(Input::Environment(environment(2)));
+    assert!(router.events.contains(&away(true)));
+
+    let late = Router::new(config(2, vec![remote(2, 2, None)]), without);
+    assert!(late.events.contains(&away(false)), "missing from the start");
 }
 
 #[test]

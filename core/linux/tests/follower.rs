@@ -40,6 +40,7 @@ impl Ear {
         let (follower, notices) = Follower::start(Watch {
             layout: KernelLayout::default(),
             uplinks: [(Slot::new(1).unwrap(), name("wan0"))].into(),
+            lans: [name("lan0")].into(),
             own_ports,
             receive_buffer,
         })
@@ -241,9 +242,20 @@ fn the_environment_is_reported_as_it_changes() {
         println!("loss of carrier reported after {:?}", started.elapsed());
         run("ip link set isp0 up");
         ear.until("carrier again", |ear| ear.uplink().carrier);
+        let lan = |ear: &Ear| {
+            let lan = ear.environment.lans.get(&name("lan0"))?;
+            Some((lan.carrier, lan.addresses.len()))
+        };
+        assert_eq!(lan(&ear), None);
+        run("ip link add lan0 type veth peer name host0");
+        ear.until("a LAN that is down", |ear| lan(ear) == Some((false, 0)));
+        run("ip link set lan0 up");
+        run("ip link set host0 up");
+        run("ip address add 10.1.0.1/24 dev lan0");
+        ear.until("a LAN that is up", |ear| lan(ear) == Some((true, 1)));
         run("ip link add wan1 type veth peer name isp1");
         ear.follower
-            .set_uplinks([(Slot::new(2).unwrap(), name("wan1"))].into());
+            .follow([(Slot::new(2).unwrap(), name("wan1"))].into(), [].into());
         ear.until("the other uplink", |ear| {
             ear.environment.uplinks.keys().eq([&Slot::new(2).unwrap()])
         });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ids::{ClassId, PathId, SiteNumber, Slot};
+use crate::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
 use crate::path::{Measurement, PathCause, PathState};
 
 /// Something that happened on a router.
@@ -40,6 +40,13 @@ pub enum Event {
         /// Whether it can be used now.
         usable: bool,
     },
+    /// A LAN's interface came up, or went down or away.
+    Lan {
+        /// Its interface.
+        interface: IfName,
+        /// Whether it is up and has a carrier now.
+        up: bool,
+    },
     /// A decision that moved traffic, or gave it its first path.
     Moved(Decision),
     /// A plan was carried out.
@@ -74,6 +81,8 @@ pub enum Event {
         neighbor: String,
         /// Whether it is established now.
         established: bool,
+        /// Why it is not, in the daemon's words, where it says.
+        reason: Option<String>,
     },
     /// Two ordinary sites announce the same prefix; only one of them can have it.
     PrefixConflict {

@@ -185,6 +185,8 @@ pub struct Plan(pub Vec<Change>);
 pub struct Environment {
     /// The uplinks whose interfaces exist.
     pub uplinks: BTreeMap<Slot, UplinkState>,
+    /// The LAN interfaces that exist.
+    pub lans: BTreeMap<IfName, LanInterface>,
     /// Prefixes that the main table routes elsewhere than into the overlay, default routes
     /// excepted.
     pub foreign: BTreeSet<IpNet>,
@@ -199,6 +201,15 @@ pub struct Connected {
     pub interface: IfName,
     /// The source that local packets prefer.
     pub source: Option<IpAddr>,
+}
+
+/// A LAN's interface as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LanInterface {
+    /// Whether it is up and has carrier.
+    pub carrier: bool,
+    /// Its addresses of global scope.
+    pub addresses: BTreeSet<IpNet>,
 }
 
 /// An uplink's interface as it is.

@@ -1,5 +1,6 @@
 //! What a router shows of itself: a consistent picture at one instant, for the API.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ pub struct RouterView {
     pub site: SiteId,
     /// Our name for people.
     pub name: String,
+    /// Where we are, for people.
+    pub location: Option<String>,
+    /// Our labels, for selectors.
+    pub labels: BTreeMap<String, String>,
     /// Since when the daemon has been running.
     pub uptime: Duration,
     /// Since when the configuration has been in force.
@@ -28,6 +33,8 @@ pub struct RouterView {
     pub settled: bool,
     /// Our uplinks.
     pub uplinks: Vec<UplinkView>,
+    /// Our LANs.
+    pub lans: Vec<LanView>,
     /// The other sites.
     pub sites: Vec<SiteView>,
     /// All paths.
@@ -59,6 +66,32 @@ pub struct UplinkView {
     pub bandwidth: (Option<u64>, Option<u64>),
     /// Whether bytes cost money.
     pub metered: bool,
+}
+
+/// A network behind the router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanView {
+    /// Its interface.
+    pub interface: IfName,
+    /// Its prefixes, which this site announces.
+    pub prefixes: Vec<IpNet>,
+    /// How its interface is.
+    pub state: LanState,
+    /// Our addresses on it.
+    pub addresses: Vec<IpNet>,
+}
+
+/// How the interface of a LAN is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LanState {
+    /// Nothing is known of it yet.
+    Unknown,
+    /// Up, with a carrier.
+    Up,
+    /// Switched off, or without a carrier.
+    Down,
+    /// There is no such interface.
+    Missing,
 }
 
 /// A remote site.
@@ -198,6 +231,11 @@ pub struct Explanation {
 pub enum Outcome {
     /// A policy drops it.
     Dropped,
+    /// Its destination is the router itself.
+    Own {
+        /// The class that it has all the same.
+        class: ClassName,
+    },
     /// Its destination is not in the overlay: the main routing table decides.
     NotOverlay {
         /// The class that it has all the same.
@@ -222,27 +260,42 @@ pub enum Outcome {
     },
 }
 
-/// The BFD session (RFC 5880) that watches a path.
+/// What a BFD session watches, and who runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BfdWatched {
+    /// A path, by us.
+    Path {
+        /// The path.
+        path: PathId,
+        /// The far site.
+        site: SiteId,
+        /// Our uplink.
+        local_uplink: UplinkName,
+        /// Theirs.
+        remote_uplink: UplinkName,
+    },
+    /// A BGP neighbour outside of the overlay, by FRR's bfdd.
+    Neighbor {
+        /// What the configuration calls it.
+        description: String,
+    },
+}
+
+/// A BFD session (RFC 5880).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BfdView {
-    /// The path.
-    pub path: PathId,
-    /// The far site.
-    pub site: SiteId,
-    /// Our uplink.
-    pub local_uplink: UplinkName,
-    /// Theirs.
-    pub remote_uplink: UplinkName,
-    /// The interface that its packets leave and arrive by.
-    pub interface: IfName,
-    /// Our address.
-    pub local: IpAddr,
+    /// What it watches.
+    pub watched: BfdWatched,
+    /// The interface that its packets leave and arrive by; `None` where it is bound to none.
+    pub interface: Option<String>,
+    /// Our address; `None` where the kernel picks one.
+    pub local: Option<IpAddr>,
     /// The peer's address.
     pub remote: IpAddr,
     /// Our state.
     pub state: BfdState,
-    /// The state in the peer's last packet.
-    pub remote_state: BfdState,
+    /// The state in the peer's last packet; bfdd does not tell.
+    pub remote_state: Option<BfdState>,
     /// Why our state last changed, in words; `None` for no reason.
     pub diagnostic: Option<String>,
     /// The reason in the peer's last packet, in words; `None` for no reason.
@@ -253,16 +306,23 @@ pub struct BfdView {
     pub detection: Option<Duration>,
     /// The last round trip.
     pub rtt: Option<Duration>,
+    /// Packets; `None` where bfdd counts them for itself.
+    pub counted: Option<BfdCounters>,
+    /// For how long it has been in its state, where that is known.
+    pub since: Option<Duration>,
+    /// What keeps it from sending, in words: no socket, no route; `None` when nothing does.
+    pub problem: Option<String>,
+}
+
+/// What a BFD session has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BfdCounters {
     /// Packets sent.
     pub sent: u64,
     /// Packets taken.
     pub received: u64,
     /// How often it went down.
     pub downs: u64,
-    /// For how long it has been in its state.
-    pub since: Duration,
-    /// What keeps it from sending, in words: no socket, no route; `None` when nothing does.
-    pub problem: Option<String>,
 }
 
 /// The state of a BFD session (RFC 5880 section 6.8.1).

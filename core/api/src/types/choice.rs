@@ -34,13 +34,13 @@ pub(crate) struct Choice {
 impl Choice {
     pub(crate) fn new(from: &Snapshot, choice: &ChoiceView) -> Self {
         Self {
-            class: from.class_name(choice.class),
+            class: from.names.class(choice.class),
             path: choice.path.map(|path| PathRef::new(from, path)),
             reason: choice.reason.into(),
             because: words::reason(choice.reason, None),
             since_ms: whole_ms(choice.since),
             candidates: Candidate::all(from, &choice.candidates),
-            back: words::back(from, choice.reason, &choice.candidates),
+            back: words::back(&from.names, choice.reason, &choice.candidates),
         }
     }
 }

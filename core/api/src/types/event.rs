@@ -41,7 +41,7 @@ impl Event {
             kind: EventKind::from(&record.event),
             time: time::rfc3339(record.unix_millis),
             ago_ms: whole_ms(time::ago(record.unix_millis)),
-            message: words::event(from, &record.event),
+            message: words::event(&from.names, &record.event),
             details: details(from, &record.event),
         }
     }
@@ -59,6 +59,8 @@ pub(crate) enum EventKind {
     Dampened,
     /// An uplink can be used, or cannot any more.
     Uplink,
+    /// The interface of a LAN came up, or went down or away.
+    Lan,
     /// Traffic moved, or got its first path.
     Moved,
     /// Changes were carried out.
@@ -83,6 +85,7 @@ impl From<&event::Event> for EventKind {
             E::Path { .. } => Self::Path,
             E::Dampened { .. } => Self::Dampened,
             E::Uplink { .. } => Self::Uplink,
+            E::Lan { .. } => Self::Lan,
             E::Moved(_) => Self::Moved,
             E::Applied { .. } => Self::Applied,
             E::ApplyFailed { .. } => Self::ApplyFailed,
@@ -101,6 +104,7 @@ pub(crate) enum EventDetails {
     Path(PathChanged),
     Dampened(PathDampened),
     Uplink(UplinkChanged),
+    Lan(LanChanged),
     Moved(Move),
     Applied(Applied),
     ApplyFailed(ApplyFailed),
@@ -152,6 +156,15 @@ pub(crate) struct UplinkChanged {
     uplink: String,
     /// Whether it can be used.
     usable: bool,
+}
+
+/// The interface of a LAN came up, or went down or away.
+#[derive(SimpleObject)]
+pub(crate) struct LanChanged {
+    /// The interface.
+    interface: String,
+    /// Whether it is up and has a carrier.
+    up: bool,
 }
 
 /// Traffic of a class to a site moved, or got its first path.
@@ -214,6 +227,8 @@ pub(crate) struct BgpNeighborChanged {
     neighbor: String,
     /// Whether it is established.
     established: bool,
+    /// Why it is not, in the daemon's words, where it says.
+    because: Option<String>,
 }
 
 /// Two ordinary sites announce the same prefix; only one of them can have it.
@@ -241,19 +256,23 @@ fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             cause,
         } => EventDetails::Path(PathChanged {
             path: PathRef::new(from, *path),
-            dest_site_id: from.site_name(path.site).into(),
+            dest_site_id: from.names.site(path.site).into(),
             from_status: (*was).into(),
             to_status: (*to).into(),
             because: cause.to_string(),
         }),
         E::Dampened { path, suppressed } => EventDetails::Dampened(PathDampened {
             path: PathRef::new(from, *path),
-            dest_site_id: from.site_name(path.site).into(),
+            dest_site_id: from.names.site(path.site).into(),
             dampened: *suppressed,
         }),
         E::Uplink { slot, usable } => EventDetails::Uplink(UplinkChanged {
-            uplink: from.uplink_name(*slot),
+            uplink: from.names.uplink(*slot),
             usable: *usable,
+        }),
+        E::Lan { interface, up } => EventDetails::Lan(LanChanged {
+            interface: interface.to_string(),
+            up: *up,
         }),
         E::Moved(decision) => EventDetails::Moved(moved(from, decision)),
         E::Applied { changes, took } => EventDetails::Applied(Applied {
@@ -274,9 +293,11 @@ fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
         E::BgpNeighbor {
             neighbor,
             established,
+            reason,
         } => EventDetails::BgpNeighbor(BgpNeighborChanged {
             neighbor: neighbor.clone(),
             established: *established,
+            because: reason.clone(),
         }),
         E::PrefixConflict {
             prefix,
@@ -284,17 +305,17 @@ fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             loser,
         } => EventDetails::PrefixConflict(PrefixConflict {
             prefix: prefix.to_string(),
-            owner_site_id: from.site_name(*owner).into(),
-            loser_site_id: from.site_name(*loser).into(),
+            owner_site_id: from.names.site(*owner).into(),
+            loser_site_id: from.names.site(*loser).into(),
         }),
     }
 }
 
 fn moved(from: &Snapshot, decision: &event::Decision) -> Move {
-    let before = decision.from.map(|path| from.path_name(path));
+    let before = decision.from.map(|path| from.names.path(path));
     Move {
-        class: from.class_name(decision.class),
-        dest_site_id: from.site_name(decision.site).into(),
+        class: from.names.class(decision.class),
+        dest_site_id: from.names.site(decision.site).into(),
         from: decision.from.map(|path| PathRef::new(from, path)),
         to: PathRef::new(from, decision.to),
         reason: decision.reason.into(),

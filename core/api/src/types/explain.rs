@@ -50,6 +50,7 @@ impl Explanation {
                 ..
             } => Some((route, site, choice)),
             view::Outcome::Dropped
+            | view::Outcome::Own { .. }
             | view::Outcome::NotOverlay { .. }
             | view::Outcome::Unreachable { .. } => None,
         };
@@ -81,6 +82,7 @@ impl Explanation {
 fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
     match outcome {
         view::Outcome::Dropped => (Outcome::Dropped, None),
+        view::Outcome::Own { class } => (Outcome::Own, Some(class.to_string())),
         view::Outcome::NotOverlay { class } => (Outcome::NotOverlay, Some(class.to_string())),
         view::Outcome::Unreachable { class } => (Outcome::Unreachable, Some(class.to_string())),
         view::Outcome::Routed { class, .. } => (Outcome::Routed, Some(class.to_string())),
@@ -95,6 +97,8 @@ pub(crate) enum Outcome {
     Routed,
     /// A policy drops it.
     Dropped,
+    /// Its destination is the router itself.
+    Own,
     /// Its destination is not in the overlay: the main routing table decides.
     NotOverlay,
     /// It belongs to the overlay, but nobody has announced its destination: it is refused.

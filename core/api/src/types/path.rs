@@ -68,9 +68,9 @@ pub(crate) struct Path {
 
 impl Path {
     pub(crate) fn new(from: &Snapshot, path: &PathView) -> Self {
-        let class = |class| from.class_name(class);
+        let class = |class| from.names.class(class);
         Self {
-            id: from.path_id(path.id).into(),
+            id: from.names.path_id(path.id).into(),
             source_site_id: from.view.site.as_str().into(),
             dest_site_id: path.site.as_str().into(),
             local_uplink: path.local.to_string(),
@@ -101,14 +101,14 @@ pub(crate) struct PathRef {
 
 impl PathRef {
     pub(crate) fn new(from: &Snapshot, id: PathId) -> Self {
-        let (local_uplink, remote_uplink) = from.path_ends(id);
+        let (local_uplink, remote_uplink) = from.names.path_ends(id);
         Self::named(from, id, local_uplink, remote_uplink)
     }
 
     /// A path whose ends are known otherwise.
     pub(crate) fn named(from: &Snapshot, id: PathId, local: String, remote: String) -> Self {
         Self {
-            id: from.path_id(id).into(),
+            id: from.names.path_id(id).into(),
             local_uplink: local,
             remote_uplink: remote,
         }

@@ -60,7 +60,7 @@ pub(crate) struct Policy {
 impl Policy {
     pub(crate) fn new(from: &Snapshot, policy: &PolicyView) -> Self {
         let (action, class) = match policy.action {
-            Action::Route(class) => (PolicyAction::Route, Some(from.class_name(class))),
+            Action::Route(class) => (PolicyAction::Route, Some(from.names.class(class))),
             Action::Drop => (PolicyAction::Drop, None),
         };
         Self {

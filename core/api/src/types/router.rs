@@ -5,12 +5,29 @@ use std::sync::Arc;
 use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
 
 use super::event::Event;
+use super::lan::Lan;
 use super::path::PathTally;
 use super::{BigInt, site, whole_ms};
 use crate::request::Request;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::wellness::{self, Problem};
+
+/// A label of a site.
+#[derive(SimpleObject)]
+pub(crate) struct Label {
+    /// Its name.
+    key: String,
+    /// Its value.
+    value: String,
+}
+
+impl From<(&String, &String)> for Label {
+    fn from((key, value): (&String, &String)) -> Self {
+        let (key, value) = (key.clone(), value.clone());
+        Self { key, value }
+    }
+}
 
 /// The router as a whole.
 #[derive(SimpleObject)]
@@ -20,6 +37,10 @@ pub(crate) struct Router {
     site_id: ID,
     /// The site's name for people.
     name: String,
+    /// Where the site is, for people.
+    location: Option<String>,
+    /// The site's labels, by which tools can select sites.
+    labels: Vec<Label>,
     /// The version of patronusd.
     version: String,
     /// For how long the daemon has been running.
@@ -28,6 +49,8 @@ pub(crate) struct Router {
     configured_ms: BigInt,
     /// Whether what should be in the kernel is there, as far as is known.
     settled: bool,
+    /// The networks behind the router.
+    lans: Vec<Lan>,
     /// How the paths are doing.
     paths: PathTally,
     /// How many other sites there are.
@@ -65,6 +88,9 @@ impl Router {
         Self {
             site_id: view.site.as_str().into(),
             name: view.name.clone(),
+            location: view.location.clone(),
+            labels: view.labels.iter().map(Label::from).collect(),
+            lans: view.lans.iter().map(Lan::from).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: whole_ms(view.uptime),
             configured_ms: whole_ms(view.configured),

@@ -1,17 +1,13 @@
 //! Everything that is said to people, as tables.
 
-#[path = "../../tests/canned/mod.rs"]
-mod canned;
-
-use std::sync::Arc;
-
 use patronus_model::event::Event;
 use patronus_model::path::{Measurement, PathCause};
 
 use super::*;
+use crate::canned;
 
-fn snapshot() -> Snapshot {
-    Snapshot::new(Arc::new(canned::view()))
+fn names() -> Names {
+    Names::of_view(&canned::view())
 }
 
 #[test]
@@ -28,10 +24,11 @@ fn every_event_is_one_line() {
         "somebody altered what is ours: 1 change to put it back",
         "bgpd is gone: the kernel keeps forwarding as it was",
         "BGP session with oslo is established",
+        "LAN lan1 is down or missing: nobody behind it can be reached",
         "oslo and lisbon both announce 10.2.7.0/24: oslo has it. \
          Announce it at one of them, or make one a hub",
     ];
-    let from = snapshot();
+    let from = names();
     let events = canned::happened::every_event();
     assert_eq!(events.len(), expected.len());
     for (it, expected) in events.iter().zip(expected) {
@@ -41,7 +38,7 @@ fn every_event_is_one_line() {
 
 #[test]
 fn the_better_half_of_an_event_is_said_too() {
-    let from = snapshot();
+    let from = names();
     let path = canned::path_id(2, 1, 2);
     let slot = path.remote;
     for (it, expected) in [
@@ -67,8 +64,16 @@ fn the_better_half_of_an_event_is_said_too() {
             Event::BgpNeighbor {
                 neighbor: "oslo".to_owned(),
                 established: false,
+                reason: Some("Hold Timer Expired".to_owned()),
             },
-            "BGP session with oslo is down",
+            "BGP session with oslo is down: Hold Timer Expired",
+        ),
+        (
+            Event::Lan {
+                interface: "lan1".parse().unwrap(),
+                up: true,
+            },
+            "LAN lan1 is up",
         ),
     ] {
         assert_eq!(event(&from, &it), expected);
@@ -77,7 +82,7 @@ fn the_better_half_of_an_event_is_said_too() {
 
 #[test]
 fn what_no_longer_exists_is_named_by_its_number() {
-    let from = snapshot();
+    let from = names();
     let path = canned::path_id(77, 8, 3);
     let it = Event::Dampened {
         path,
@@ -205,7 +210,7 @@ fn every_verdict_says_why() {
 
 #[test]
 fn it_is_said_when_traffic_will_go_back() {
-    let from = snapshot();
+    let from = names();
     let failed = Reason::PathDown(PathCause::Silent);
     let chosen = candidate(PathState::Up, PathCause::Alive, Verdict::Chosen);
     let waiting = Verdict::Cooldown {

@@ -57,6 +57,11 @@ pub fn every_event() -> Vec<Event> {
         Event::BgpNeighbor {
             neighbor: "oslo".to_owned(),
             established: true,
+            reason: None,
+        },
+        Event::Lan {
+            interface: "lan1".parse().unwrap(),
+            up: false,
         },
         Event::PrefixConflict {
             prefix: "10.2.7.0/24".parse().unwrap(),

@@ -56,6 +56,7 @@ impl Canned {
     pub fn well() -> Self {
         let mut view = view();
         view.settled = true;
+        view.lans.truncate(1);
         view.sites.retain(|site| site.id.as_str() == "lisbon");
         view.paths.retain(|path| path.site.as_str() == "lisbon");
         for path in &mut view.paths {
@@ -137,10 +138,16 @@ pub fn view() -> RouterView {
     RouterView {
         site: "berlin".parse().unwrap(),
         name: "Berlin office".to_owned(),
+        location: Some("Berlin, Germany".to_owned()),
+        labels: [("region".to_owned(), "eu".to_owned())].into(),
         uptime: 76 * HOUR,
         configured: 3 * HOUR,
         settled: true,
         uplinks: vec![uplink("fibre", 1, 94, 94), uplink("lte", 2, 11, 48)],
+        lans: vec![
+            lan("lan0", "10.1.0.0/24", LanState::Up),
+            lan("lan1", "10.1.1.0/24", LanState::Missing),
+        ],
         sites: vec![site("lisbon", 2), site("oslo", 3), site("tromso", 4)],
         paths: paths(),
         classes: vec![
@@ -167,6 +174,15 @@ fn uplink(name: &str, slot: u8, up: u64, down: u64) -> UplinkView {
         gateways: vec!["192.0.2.254".parse().unwrap()],
         bandwidth: (Some(up * 1_000_000), Some(down * 1_000_000)),
         metered: name == "lte",
+    }
+}
+
+fn lan(interface: &str, prefix: &str, state: LanState) -> LanView {
+    LanView {
+        interface: interface.parse().unwrap(),
+        prefixes: vec![prefix.parse().unwrap()],
+        state,
+        addresses: Vec::new(),
     }
 }
 
@@ -329,30 +345,48 @@ pub fn candidates(site: u16) -> Vec<Candidate> {
 
 fn bfd() -> Vec<BfdView> {
     let session = |site: &str, number, state, diagnostic: Option<&str>| BfdView {
-        path: path_id(number, 1, 1),
-        site: site.parse().unwrap(),
-        local_uplink: "fibre".parse().unwrap(),
-        remote_uplink: "fibre".parse().unwrap(),
-        interface: "pat-0-1-1".parse().unwrap(),
-        local: "fe80::1".parse().unwrap(),
+        watched: BfdWatched::Path {
+            path: path_id(number, 1, 1),
+            site: site.parse().unwrap(),
+            local_uplink: "fibre".parse().unwrap(),
+            remote_uplink: "fibre".parse().unwrap(),
+        },
+        interface: Some("pat-0-1-1".to_owned()),
+        local: Some("fe80::1".parse().unwrap()),
         remote: format!("fe80::{number}").parse().unwrap(),
         state,
-        remote_state: state,
+        remote_state: Some(state),
         diagnostic: diagnostic.map(str::to_owned),
         remote_diagnostic: None,
         transmit: Some(Duration::from_millis(100)),
         detection: Some(Duration::from_millis(300)),
         rtt: (state == BfdState::Up).then(|| Duration::from_micros(22_431)),
-        sent: 123_456,
-        received: 123_400,
-        downs: 2,
-        since: 3 * MINUTE,
+        counted: Some(BfdCounters {
+            sent: 123_456,
+            received: 123_400,
+            downs: 2,
+        }),
+        since: Some(3 * MINUTE),
         problem: None,
+    };
+    let transit = BfdView {
+        watched: BfdWatched::Neighbor {
+            description: "transit".to_owned(),
+        },
+        interface: None,
+        local: None,
+        remote: "192.0.2.254".parse().unwrap(),
+        remote_state: None,
+        rtt: None,
+        counted: None,
+        since: Some(HOUR),
+        ..session("lisbon", 2, BfdState::Up, None)
     };
     let expired = Some("control detection time expired");
     vec![
         session("lisbon", 2, BfdState::Up, None),
         session("tromso", 4, BfdState::Down, expired),
+        transit,
     ]
 }
 
@@ -401,6 +435,9 @@ fn explain(flow: Flow) -> Explanation {
             route: "10.2.0.0/16".parse().unwrap(),
             site: "lisbon".parse().unwrap(),
             choice: site("lisbon", 2).choices.remove(0),
+        },
+        "10.1.0.1" => Outcome::Own {
+            class: "bulk".parse().unwrap(),
         },
         "10.9.0.9" => Outcome::Unreachable {
             class: "bulk".parse().unwrap(),

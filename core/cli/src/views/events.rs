@@ -33,6 +33,7 @@ impl View for Events {
                             path { id localUplink remoteUplink } destSiteId dampened
                         }
                         ... on UplinkChanged { uplink usable }
+                        ... on LanChanged { interface up }
                         ... on Move {
                             class destSiteId
                             from { id localUplink remoteUplink }
@@ -47,7 +48,7 @@ impl View for Events {
                         ... on ApplyFailed { error retryInMs }
                         ... on Drift { changes }
                         ... on RoutingDaemonChanged { daemon up }
-                        ... on BgpNeighborChanged { neighbor established }
+                        ... on BgpNeighborChanged { neighbor established because }
                         ... on PrefixConflict { prefix ownerSiteId loserSiteId }
                     }
                 }
@@ -98,6 +99,7 @@ fn mark(details: &Details) -> Text {
     match details {
         Details::PathChanged { to_status } => shape(*to_status),
         Details::UplinkChanged { usable: is }
+        | Details::LanChanged { up: is }
         | Details::RoutingDaemonChanged { up: is }
         | Details::BgpNeighborChanged { established: is } => shape(good(*is)),
         Details::Move(_) => Text::toned(Tone::Strong, "→ "),

@@ -134,6 +134,7 @@ fn outcome(outcome: &str) -> Text {
     match outcome {
         "dropped" => Text::toned(Tone::Bad, "○ dropped"),
         "unreachable" => Text::toned(Tone::Bad, "○ unreachable"),
+        "own" => "ends at this router".into(),
         "not_overlay" => "not in the overlay".into(),
         other => other.into(),
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Shown, View, good, part, shape};
-use crate::answers::{Neighbor, Router, Status as State, Tally, Uplink};
+use crate::answers::{Lan, Neighbor, Router, Status as State, Tally, Uplink};
 use crate::layout::{KEY_WIDTH, Page, Text, Tone};
 use crate::trouble::Trouble;
 use crate::units;
@@ -27,10 +27,11 @@ impl View for Status {
     fn query(&self) -> &'static str {
         "query Status {
             router {
-                siteId name version uptimeMs configuredMs settled well
+                siteId name location labels { key value } version uptimeMs configuredMs settled well
                 problems { status message }
                 paths { up degraded down unknown total }
                 sites sitesReachable
+                lans { interface status prefixes addresses }
                 lastMove { id kind time agoMs message }
             }
             uplinks {
@@ -55,7 +56,13 @@ impl View for Status {
         let answer: Answer = part(data, "")?;
         let mut page = Page::default();
         page.split(title(&answer.router), verdict(&answer.router));
+        if let Some(place) = place(&answer.router) {
+            page.field("place", place);
+        }
         page.field("uplinks", uplinks(&answer.uplinks));
+        if !answer.router.lans.is_empty() {
+            page.field("lans", lans(&answer.router.lans));
+        }
         page.field("sites", sites(&answer.router));
         if !answer.bgp.neighbors.is_empty() {
             page.field("bgp", bgp(&answer.bgp.neighbors));
@@ -81,6 +88,14 @@ fn title(router: &Router) -> Text {
     );
     let rest = format!("  {name}up {up}, configured {configured} ago");
     Text::toned(Tone::Strong, &router.site_id).then(rest)
+}
+
+/// Where the site is, and its labels.
+fn place(router: &Router) -> Option<String> {
+    let labels = router.labels.iter();
+    let labels = labels.map(|label| format!("{}={}", label.key, label.value));
+    let parts: Vec<String> = router.location.iter().cloned().chain(labels).collect();
+    (!parts.is_empty()).then(|| parts.join("   "))
 }
 
 fn verdict(router: &Router) -> Text {
@@ -114,6 +129,18 @@ fn uplinks(uplinks: &[Uplink]) -> Text {
         };
         let text = format!("{}{down}{bandwidth}{metered}", uplink.name);
         line = line.then(gap).then(shape(uplink.status)).then(text);
+    }
+    line
+}
+
+fn lans(lans: &[Lan]) -> Text {
+    let mut line = Text::default();
+    for (at, lan) in lans.iter().enumerate() {
+        let gap = if at > 0 { "   " } else { "" };
+        line = line
+            .then(gap)
+            .then(shape(lan.status))
+            .then(lan.interface.clone());
     }
     line
 }

@@ -178,6 +178,7 @@ async fn explanations() {
         false,
     )
     .await;
+    check("explain-own", canned(), &explain("10.1.0.1", 22), true).await;
     check(
         "explain-not-overlay",
         canned(),

@@ -10,7 +10,7 @@ use patronus_model::kernel::Environment;
 use patronus_model::layout::NexthopId;
 use patronus_model::path::{Liveness, PathState};
 use patronus_model::policy::TrafficClass;
-use patronus_model::router::{Gateway, RouterConfig};
+use patronus_model::router::{Gateway, Lan, RouterConfig};
 
 use super::Engine;
 use crate::decide::{Contender, Settling, account, decide};
@@ -46,6 +46,7 @@ impl Engine {
                 });
             }
         }
+        self.report_lans(&config, &environment);
         self.environment = Some(environment);
         let mut sites = BTreeSet::new();
         for (path, health) in &mut self.health {
@@ -56,6 +57,42 @@ impl Engine {
         }
         self.judge(now, &sites);
         self.want_change();
+    }
+
+    /// Reports the LANs that came or went.
+    fn report_lans(&mut self, config: &RouterConfig, after: &Environment) {
+        for lan in &config.lans {
+            let before = self.environment.as_ref().is_none_or(|e| lan_up(e, lan));
+            let up = lan_up(after, lan);
+            if before != up {
+                let interface = lan.interface.clone();
+                self.report(Event::Lan { interface, up });
+            }
+        }
+    }
+
+    /// Reports what is not there when we start: later, only changes are news.
+    pub(super) fn report_what_is_missing(&mut self, config: &RouterConfig) {
+        let Some(environment) = self.environment.clone() else {
+            return;
+        };
+        for uplink in &config.uplinks {
+            if !uplink_usable(config, &environment, uplink.slot) {
+                self.report(Event::Uplink {
+                    slot: uplink.slot,
+                    usable: false,
+                });
+            }
+        }
+        for lan in &config.lans {
+            if !lan_up(&environment, lan) {
+                let interface = lan.interface.clone();
+                self.report(Event::Lan {
+                    interface,
+                    up: false,
+                });
+            }
+        }
     }
 
     pub(super) fn liveness(&mut self, now: Timestamp, path: PathId, liveness: Liveness) {
@@ -223,6 +260,12 @@ pub(super) fn usable(
     path: PathId,
 ) -> bool {
     environment.is_none_or(|environment| uplink_usable(config, environment, path.local))
+}
+
+/// Whether the interface of a LAN is there, up, and has a carrier.
+fn lan_up(environment: &Environment, lan: &Lan) -> bool {
+    let interface = environment.lans.get(&lan.interface);
+    interface.is_some_and(|interface| interface.carrier)
 }
 
 /// An uplink carries packets when it has carrier, an address and a gateway.

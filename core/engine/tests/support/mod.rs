@@ -16,7 +16,9 @@ use patronus_model::Timestamp;
 use patronus_model::bgp::{Asn, BgpTimers};
 use patronus_model::event::{Decision, Event};
 use patronus_model::ids::{ClassId, Dscp, PathId, SiteNumber, Slot};
-use patronus_model::kernel::{ApplyOutcome, Connected, Environment, KernelState, UplinkState};
+use patronus_model::kernel::{
+    ApplyOutcome, Connected, Environment, KernelState, LanInterface, UplinkState,
+};
 use patronus_model::layout::{HubIndex, KernelLayout, NexthopId};
 use patronus_model::path::Liveness;
 use patronus_model::policy::{Failover, QosClass, Strategy, TrafficClass};
@@ -162,8 +164,13 @@ pub fn environment(uplinks: u8) -> Environment {
         gateway4: Some(std::net::IpAddr::from([198, 18, 1, 254])),
         gateway6: None,
     };
+    let lan = LanInterface {
+        carrier: true,
+        addresses: ["10.1.0.1/24".parse().unwrap()].into(),
+    };
     Environment {
         uplinks: (1..=uplinks).map(|n| (slot(n), state(n))).collect(),
+        lans: [("lan0".parse().unwrap(), lan)].into(),
         foreign: [
             "10.1.0.0/24".parse().unwrap(),
             "198.18.1.0/24".parse().unwrap(),

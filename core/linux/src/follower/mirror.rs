@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnet::IpNet;
 use patronus_model::ids::{IfName, Slot};
-use patronus_model::kernel::{Connected, Environment, Family, LearnedDelta, UplinkState};
+use patronus_model::kernel::{
+    Connected, Environment, Family, LanInterface, LearnedDelta, UplinkState,
+};
 use patronus_model::layout::{KernelLayout, NexthopId};
 
 use super::Watch;
@@ -41,6 +43,7 @@ pub(super) struct Mirror {
     layout: KernelLayout,
     overlay: IfName,
     uplinks: BTreeMap<Slot, IfName>,
+    lans: BTreeSet<IfName>,
     own_ports: Vec<u32>,
     links: HashMap<u32, Link>,
     addresses: HashMap<(u32, IpNet), Address>,
@@ -54,6 +57,7 @@ impl Mirror {
             overlay: watch.layout.overlay_interface(),
             layout: watch.layout,
             uplinks: watch.uplinks,
+            lans: watch.lans,
             own_ports: watch.own_ports,
             links: HashMap::new(),
             addresses: HashMap::new(),
@@ -62,8 +66,9 @@ impl Mirror {
         }
     }
 
-    pub(super) fn set_uplinks(&mut self, uplinks: BTreeMap<Slot, IfName>) {
+    pub(super) fn follow(&mut self, uplinks: BTreeMap<Slot, IfName>, lans: BTreeSet<IfName>) {
         self.uplinks = uplinks;
+        self.lans = lans;
     }
 
     /// Lists everything, in place of what is known.
@@ -241,6 +246,14 @@ impl Mirror {
                     Some((*slot, self.uplink(link)))
                 })
                 .collect(),
+            lans: self
+                .lans
+                .iter()
+                .filter_map(|name| {
+                    let link = by_name.get(name.as_str())?;
+                    Some((name.clone(), self.lan(link)))
+                })
+                .collect(),
             foreign: self.routes.foreign().clone(),
             connected: self.connected(),
         }
@@ -261,17 +274,27 @@ impl Mirror {
             self.routes
                 .default_gateway(&family.default_prefix(), link.index)
         };
-        let addresses = self.addresses.values();
-        let addresses: BTreeSet<IpNet> = addresses
-            .filter(|address| address.index == link.index && address.global && address.usable)
-            .map(|address| address.net)
-            .collect();
         UplinkState {
             carrier: link.running,
             mtu: link.mtu,
-            addresses,
+            addresses: self.addresses_on(link),
             gateway4: gateway(Family::V4),
             gateway6: gateway(Family::V6),
         }
+    }
+
+    fn lan(&self, link: &Link) -> LanInterface {
+        LanInterface {
+            carrier: link.running,
+            addresses: self.addresses_on(link),
+        }
+    }
+
+    fn addresses_on(&self, link: &Link) -> BTreeSet<IpNet> {
+        self.addresses
+            .values()
+            .filter(|address| address.index == link.index && address.global && address.usable)
+            .map(|address| address.net)
+            .collect()
     }
 }

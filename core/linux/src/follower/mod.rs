@@ -10,7 +10,7 @@ mod mirror;
 mod socket;
 mod thread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
@@ -42,6 +42,8 @@ pub struct Watch {
     pub layout: KernelLayout,
     /// The interfaces of the uplinks.
     pub uplinks: BTreeMap<Slot, IfName>,
+    /// The interfaces of the LANs.
+    pub lans: BTreeSet<IfName>,
     /// What names our own sockets ([`Kernel::port`](crate::Kernel::port),
     /// [`FastLane::port`](crate::FastLane::port)): what they do is no news.
     pub own_ports: Vec<u32>,
@@ -64,7 +66,7 @@ pub struct Follower {
 }
 
 enum Command {
-    Uplinks(BTreeMap<Slot, IfName>),
+    Follow(BTreeMap<Slot, IfName>, BTreeSet<IfName>),
 }
 
 impl Follower {
@@ -87,10 +89,10 @@ impl Follower {
         Ok((Self { commands, waker }, receiver))
     }
 
-    /// Follows other uplinks from now on.
-    pub fn set_uplinks(&self, uplinks: BTreeMap<Slot, IfName>) {
+    /// Follows other uplinks and LANs from now on.
+    pub fn follow(&self, uplinks: BTreeMap<Slot, IfName>, lans: BTreeSet<IfName>) {
         // Both fail only when the thread has ended, which the reader of the notices sees.
-        let _ = self.commands.send(Command::Uplinks(uplinks));
+        let _ = self.commands.send(Command::Follow(uplinks, lans));
         let _ = (&self.waker).write(&[0]);
     }
 }

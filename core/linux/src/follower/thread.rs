@@ -149,8 +149,8 @@ impl Worker {
                 Err(_) => break true,
             }
         };
-        while let Ok(Command::Uplinks(uplinks)) = self.commands.try_recv() {
-            self.mirror.set_uplinks(uplinks);
+        while let Ok(Command::Follow(uplinks, lans)) = self.commands.try_recv() {
+            self.mirror.follow(uplinks, lans);
             self.note_environment();
         }
         owned

@@ -301,6 +301,7 @@ fn environment() -> Result<Environment> {
     };
     Ok(Environment {
         uplinks: (1..=UPLINKS).map(state).collect::<Result<_>>()?,
+        lans: BTreeMap::new(),
         foreign: BTreeSet::from(["192.168.1.0/24".parse()?]),
         connected: BTreeMap::new(),
     })

@@ -1,0 +1,104 @@
+//! What people call the things that ids stand for.
+
+use std::collections::HashMap;
+
+use patronus_model::ids::{ClassId, PathId, SiteNumber, Slot};
+use patronus_model::router::RouterConfig;
+use patronus_model::view::RouterView;
+
+/// What people call the things that ids stand for. An event may speak of something that is no
+/// longer configured; then the number has to do.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    site: String,
+    uplinks: HashMap<Slot, String>,
+    sites: HashMap<SiteNumber, String>,
+    remote_uplinks: HashMap<(SiteNumber, Slot), String>,
+    classes: HashMap<ClassId, String>,
+}
+
+impl Names {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn of_config(config: &RouterConfig) -> Self {
+        let remotes = &config.remotes;
+        let remote_uplinks = remotes.iter().flat_map(|site| {
+            let uplinks = site.uplinks.iter();
+            uplinks.map(|uplink| ((site.number, uplink.slot), uplink.name.to_string()))
+        });
+        let uplinks = config.uplinks.iter();
+        let classes = config.classes.iter();
+        Self {
+            site: config.site.id.to_string(),
+            uplinks: uplinks.map(|it| (it.slot, it.name.to_string())).collect(),
+            sites: remotes
+                .iter()
+                .map(|it| (it.number, it.id.to_string()))
+                .collect(),
+            remote_uplinks: remote_uplinks.collect(),
+            classes: classes.map(|it| (it.id, it.name.to_string())).collect(),
+        }
+    }
+
+    /// Those of a picture of the router.
+    pub(crate) fn of_view(view: &RouterView) -> Self {
+        let remote_uplinks = view.paths.iter().map(|path| {
+            let uplink = (path.id.site, path.id.remote);
+            (uplink, path.remote.to_string())
+        });
+        let uplinks = view.uplinks.iter();
+        let sites = view.sites.iter();
+        let classes = view.classes.iter();
+        Self {
+            site: view.site.to_string(),
+            uplinks: uplinks.map(|it| (it.slot, it.name.to_string())).collect(),
+            sites: sites.map(|it| (it.number, it.id.to_string())).collect(),
+            remote_uplinks: remote_uplinks.collect(),
+            classes: classes.map(|it| (it.id, it.name.to_string())).collect(),
+        }
+    }
+
+    /// What a class is called.
+    #[must_use]
+    pub fn class(&self, id: ClassId) -> String {
+        let name = self.classes.get(&id);
+        name.map_or_else(|| format!("class {id}"), Clone::clone)
+    }
+
+    /// What a site is called.
+    #[must_use]
+    pub fn site(&self, number: SiteNumber) -> String {
+        let name = self.sites.get(&number);
+        name.map_or_else(|| format!("site {number}"), Clone::clone)
+    }
+
+    /// What one of our uplinks is called.
+    #[must_use]
+    pub fn uplink(&self, slot: Slot) -> String {
+        let name = self.uplinks.get(&slot);
+        name.map_or_else(|| slot.to_string(), Clone::clone)
+    }
+
+    /// The uplinks at the two ends of a path.
+    pub(crate) fn path_ends(&self, id: PathId) -> (String, String) {
+        let remote = self.remote_uplinks.get(&(id.site, id.remote));
+        let remote = remote.map_or_else(|| id.remote.to_string(), Clone::clone);
+        (self.uplink(id.local), remote)
+    }
+
+    /// A path as people read it: `fibre → lte`.
+    pub(crate) fn path(&self, id: PathId) -> String {
+        let (local, remote) = self.path_ends(id);
+        format!("{local} → {remote}")
+    }
+
+    /// A path as programs name it: `berlin.fibre~lisbon.lte`. Unique in the whole network, and
+    /// made of characters that need no escaping in a URL.
+    #[must_use]
+    pub fn path_id(&self, id: PathId) -> String {
+        let (local, remote) = self.path_ends(id);
+        let site = self.sites.get(&id.site);
+        let site = site.map_or_else(|| id.site.to_string(), Clone::clone);
+        format!("{}.{local}~{site}.{remote}", self.site)
+    }
+}

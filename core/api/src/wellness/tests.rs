@@ -1,0 +1,74 @@
+//! What is a problem, and what is none.
+
+use std::sync::Arc;
+
+use patronus_model::view::RouterView;
+
+use super::*;
+use crate::canned::{self, Canned};
+
+/// What is wrong with a router that was well before.
+#[track_caller]
+fn check(spoil: impl Fn(&mut RouterView, &mut BgpView), expected: &[&str]) {
+    let Canned { view, mut bgp, .. } = Canned::well();
+    let mut view = view.unwrap();
+    spoil(&mut view, &mut bgp);
+    let found = problems(&Snapshot::new(Arc::new(view)), &bgp);
+    let messages: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(messages, expected);
+}
+
+#[test]
+fn a_lan_without_its_interface_is_a_problem() {
+    check(|_, _| (), &[]);
+    check(
+        |view, _| view.lans[0].state = LanState::Down,
+        &["LAN lan0 is down: it is off or has no carrier"],
+    );
+    check(
+        |view, _| view.lans[0].state = LanState::Missing,
+        &["LAN lan0 is missing: no such interface"],
+    );
+    check(|view, _| view.lans[0].state = LanState::Unknown, &[]);
+}
+
+#[test]
+fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
+    let forget = |view: &mut RouterView| view.routes.retain(|r| r.site.as_str() != "lisbon");
+    let unused = "site lisbon: none of the 4480 prefixes received is in force. Does another \
+                  site, or a network of our own, have them?";
+    check(|view, _| forget(view), &[unused]);
+    check(
+        |view, _| {
+            forget(view);
+            // Its own address is not what its session is for.
+            let mut own = canned::view().routes.remove(0);
+            own.prefix = "10.255.0.2/32".parse().unwrap();
+            view.routes.push(own);
+        },
+        &[unused],
+    );
+    check(
+        |view, bgp| {
+            forget(view);
+            bgp.neighbors[0].received = 0;
+        },
+        &["site lisbon announces no prefix: nobody behind it can be reached"],
+    );
+    // It has only just come up.
+    check(
+        |view, bgp| {
+            forget(view);
+            bgp.neighbors[0].since = Some(Duration::from_secs(9));
+        },
+        &[],
+    );
+    // A hub may be a spare.
+    check(
+        |view, _| {
+            forget(view);
+            view.sites[0].hub = true;
+        },
+        &[],
+    );
+}
