@@ -1,5 +1,6 @@
 //! `patronusd`: the daemon of a Patronus router.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -92,16 +93,24 @@ fn run(Arguments { places, command }: Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// To standard error, which is the journal under systemd; with time stamps elsewhere.
+/// To standard error, which is the journal under systemd; with time stamps elsewhere, and with
+/// colours on a terminal.
 fn log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours_are_welcome())
         .with_writer(std::io::stderr);
     if journal {
-        builder.without_time().with_ansi(false).init()
+        builder.without_time().init()
     } else {
         builder.init()
     }
+}
+
+/// On a terminal, unless somebody says no (<https://no-color.org>).
+fn colours_are_welcome() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !refused
 }

@@ -77,6 +77,9 @@ fn spawn(program: &Path, log_dir: &Path, name: &str) -> Result<Child, Error> {
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .env("LOG_LEVEL", "error")
+        // Without it, it begins with a box of advice to use the kernel's WireGuard, which
+        // `patronus doctor` gives too, once.
+        .env("WG_PROCESS_FOREGROUND", "1")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(out)
