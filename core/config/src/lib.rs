@@ -35,6 +35,7 @@ use patronus_model::wireguard::PublicKey;
 pub use diagnostic::{Diagnostic, Severity};
 pub use reference::reference;
 pub use schema::json_schema;
+pub use values::parse_dscp;
 
 use diagnostic::Sink;
 use place::{Place, Position};

@@ -9,6 +9,7 @@ mod units;
 pub(crate) use names::{LabelKey, LabelValue, Line, Password, PasswordFile};
 pub(crate) use net::{GatewayWord, Network, Selector};
 pub(crate) use numbers::{Count, Mask, RouteProtocol, Version};
+pub use traffic::parse_dscp;
 pub(crate) use traffic::{
     ActionWord, AdvertiseWord, Code, PortRange, QosWord, StrategyWord, default_dscp, show_dscp,
 };

@@ -217,7 +217,8 @@ fn bytes_that_are_not_text_are_shown_where_they_are() {
 fn large(sites: u32) -> String {
     let mut text =
         "version: 1\nsite: {id: hub, hub: 1}\noverlay: {ipv4: 10.255.0.1/16}\n".to_owned();
-    text += "uplinks: [{name: a, interface: wan0}, {name: b, interface: wan1}]\nsites:\n";
+    text += "uplinks: [{name: a, interface: wan0, gateway: 192.0.2.1}, \
+             {name: b, interface: wan1, gateway: 198.51.100.1}]\nsites:\n";
     for n in 2..sites + 2 {
         let mut bytes = [7; 32];
         bytes[..4].copy_from_slice(&n.to_be_bytes());

@@ -37,6 +37,9 @@ pub(super) fn remotes(
     unique_sites(file, sink);
     unique_keys(file, uplinks, sink);
     endpoints(items, sink);
+    if let Some(uplinks) = uplinks {
+        somebody_speaks_first(file, uplinks, sink);
+    }
     let ours = Ours { overlay, uplinks };
     let all: Vec<_> = items
         .iter()
@@ -138,6 +141,56 @@ fn endpoints(sites: &[At<file::RemoteSite>], sink: &mut Sink) {
         }
     }
 }
+
+/// Of two ends of a tunnel, at least one knows where the other is. What the files of other sites
+/// say of our addresses is not known here; one that a DHCP server gives is seldom in them.
+fn somebody_speaks_first(file: &File, ours: &[Uplink], sink: &mut Sink) {
+    let by_dhcp = |u: &Uplink| {
+        let gateways = [u.gateway4, u.gateway6];
+        let fixed = |gateway: &Gateway| matches!(gateway, Gateway::Static(_));
+        gateways.contains(&Gateway::Dynamic) && !gateways.iter().any(fixed)
+    };
+    let is_lost = |uplink: &file::RemoteUplink| {
+        let Some(underlay) = uplink.underlay.value() else {
+            return false;
+        };
+        let mut near = ours.iter().filter(|u| u.underlay == *underlay).peekable();
+        !uplink.endpoint.is_present() && near.peek().is_some() && near.all(by_dhcp)
+    };
+    let mut lost = Vec::new();
+    let mut first = None;
+    for site in file.sites.items() {
+        for at in site
+            .value
+            .uplinks
+            .items()
+            .iter()
+            .filter(|at| is_lost(&at.value))
+        {
+            if let (Some(id), Some(name)) = (site.value.id.value(), at.value.name.value()) {
+                lost.push(format!("{name} of {id}"));
+                first = first.or(Some(&at.place));
+            }
+        }
+    }
+    let Some(place) = first else { return };
+    let more = lost.len().saturating_sub(NAMED);
+    lost.truncate(NAMED);
+    if more > 0 {
+        lost.push(format!("{more} more"));
+    }
+    let names: Vec<&str> = lost.iter().map(String::as_str).collect();
+    let problem = format!(
+        "no tunnel to {} may ever come up: we do not know where to send, and our own uplinks get \
+         their addresses by DHCP",
+        all(&names)
+    );
+    let help = "give an endpoint, or have the endpoints of our uplinks in the files of those sites";
+    sink.warning(place, problem, help);
+}
+
+/// Uplinks that a message names; the rest is counted.
+const NAMED: usize = 3;
 
 fn remote(
     at: &At<file::RemoteSite>,

@@ -43,7 +43,13 @@ impl Classes {
             return *id;
         }
         if !self.partial {
-            let names: Vec<&str> = self.names.iter().map(|(name, _)| name.as_str()).collect();
+            let mut names: Vec<&str> = Vec::new();
+            // Of two classes of one name, each is worth a message of its own, but not a choice.
+            for (name, _) in &self.names {
+                if !names.contains(&name.as_str()) {
+                    names.push(name.as_str());
+                }
+            }
             let near = did_you_mean(at.value.as_str(), names.iter().copied());
             let help = format!("{near}use {}", list(&names));
             sink.error(&at.place, format!("there is no class {}", at.value), help);

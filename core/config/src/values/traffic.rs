@@ -11,7 +11,7 @@ use crate::shape::{Form, ScalarShape, did_you_mean};
 use crate::tree::Word;
 
 /// The code points that have names (RFC 2474, 2597, 3246, 8622).
-const CODES: [(&str, u8); 24] = [
+const CODES: [(&str, u8); 25] = [
     ("default", 0),
     ("LE", 1),
     ("CS1", 8),
@@ -36,10 +36,11 @@ const CODES: [(&str, u8); 24] = [
     ("CS6", 48),
     ("CS7", 56),
     ("CS0", 0),
+    ("BE", 0),
 ];
 
 const CODE_WORDS: &[&str] = &[
-    "default", "LE", "CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6", "CS7", "AF11", "AF12",
+    "default", "BE", "LE", "CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6", "CS7", "AF11", "AF12",
     "AF13", "AF21", "AF22", "AF23", "AF31", "AF32", "AF33", "AF41", "AF42", "AF43", "VA", "EF",
 ];
 
@@ -67,6 +68,14 @@ impl Scalar for Code {
             .map(Self)
             .ok_or_else(Fault::not::<Self>)
     }
+}
+
+/// A code point by its name or number, as the file spells it; `None` for what is neither.
+#[must_use]
+pub fn parse_dscp(text: &str) -> Option<Dscp> {
+    let named = CODES.iter().find(|(n, _)| n.eq_ignore_ascii_case(text));
+    let number = named.map(|(_, number)| *number);
+    Dscp::new(number.or_else(|| text.parse().ok())?).ok()
 }
 
 /// A code point's name, or its number where it has none.
