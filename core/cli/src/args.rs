@@ -108,7 +108,7 @@ Examples:
   patronus routes
   patronus routes --contains 10.7.0.9    where does this address go?
   patronus routes --site lisbon --json
-  COLUMNS=200 patronus routes | grep stale")]
+  patronus routes | grep kept            where nothing is a terminal, nothing is cut")]
     Routes(RoutesArgs),
 
     /// BGP sessions and routing daemons
@@ -143,7 +143,7 @@ Examples:
   patronus explain last
   patronus explain --src 10.1.0.5 --dst 10.7.0.9 --proto udp --dport 5060
   patronus explain --src fd00:1::5 --dst fd00:7::9 --proto icmpv6 --json
-  patronus explain --src 10.1.0.5 --dst 10.7.0.9 --dscp 46 --in lan0"
+  patronus explain --src 10.1.0.5 --dst 10.7.0.9 --dscp EF --in lan0"
     )]
     Explain(ExplainArgs),
 
@@ -176,14 +176,18 @@ Examples:
     #[command(after_help = "\
 Examples:
   sudo patronus teardown --dry-run       what would be removed?
-  sudo patronus teardown --yes           remove it without asking")]
+  sudo patronus teardown --yes           remove it without asking
+  sudo patronus teardown --dry-run --json | jq .changes")]
     Teardown {
         /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,
         /// Do not ask
-        #[arg(long)]
+        #[arg(long, short)]
         yes: bool,
+        /// Print JSON; what is to be removed needs --dry-run or --yes then
+        #[arg(long)]
+        json: bool,
         /// Anything else, as `patronusd teardown` understands it
         #[arg(last = true, value_name = "ARGS")]
         more: Vec<OsString>,
@@ -288,8 +292,8 @@ pub(crate) struct FlowArgs {
     #[arg(long, value_name = "PORT")]
     pub(crate) dport: Option<u16>,
 
-    /// Code point, 0 to 63
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=63))]
+    /// Code point by name, like EF or AF41, or by number, 0 to 63
+    #[arg(long, default_value = "0", value_parser = dscp)]
     pub(crate) dscp: u8,
 
     /// The LAN interface by which it comes
@@ -330,6 +334,13 @@ Examples:
         #[arg(long)]
         minimal: bool,
     },
+}
+
+/// A code point, as the configuration spells it.
+fn dscp(text: &str) -> Result<u8, String> {
+    let code = patronus_config::parse_dscp(text);
+    code.map(|code| code.get())
+        .ok_or_else(|| "use a name like EF, AF41, CS5 or BE, or 0 to 63".to_owned())
 }
 
 /// A time between two pictures: not so short that the daemon is kept from its work.

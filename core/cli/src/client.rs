@@ -1,6 +1,7 @@
 //! One question to the daemon: GraphQL over HTTP over its socket.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,7 +100,11 @@ impl Client {
 }
 
 fn no_connection(socket: &Path, error: &io::Error) -> Trouble {
+    let is_socket = std::fs::metadata(socket).map(|found| found.file_type().is_socket());
     let socket = socket.to_owned();
+    if let Ok(false) = is_socket {
+        return Trouble::NotASocket(socket);
+    }
     if error.kind() == io::ErrorKind::NotFound {
         Trouble::NoSocket(socket)
     } else if error.kind() == io::ErrorKind::ConnectionRefused {

@@ -1,5 +1,6 @@
 //! `patronus config`: all of it works without a daemon.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::answers::Diagnostic;
@@ -29,7 +30,10 @@ pub(crate) fn run(command: ConfigCommand) -> Result<u8, Trouble> {
 }
 
 fn check(file: &Path, json: bool) -> Result<u8, Trouble> {
-    let bytes = std::fs::read(file).map_err(|error| Trouble::File(file.to_owned(), error))?;
+    let bytes = std::fs::read(file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Trouble::NoFile(file.to_owned()),
+        _ => Trouble::File(file.to_owned(), error),
+    })?;
     let found = findings(&bytes, &file.display().to_string());
     if json {
         let found = serde_json::to_value(&found).unwrap_or_default();

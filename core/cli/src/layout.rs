@@ -27,8 +27,8 @@ enum Block {
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Canvas {
-    /// Columns of the terminal.
-    pub(crate) width: usize,
+    /// Columns of the terminal; `None` where there is none, and every line is as long as it is.
+    pub(crate) width: Option<usize>,
     /// Whether colours are wanted.
     pub(crate) colour: bool,
 }
@@ -75,17 +75,18 @@ impl Page {
     pub(crate) fn draw(&self, canvas: Canvas, memory: &mut Memory) -> String {
         let mut lines: Vec<Text> = Vec::new();
         let mut tables = 0;
+        let width = canvas.width.unwrap_or(usize::MAX);
         for block in &self.blocks {
             match block {
                 Block::Split(left, right) => lines.push(split(left, right, canvas.width)),
-                Block::Hanging(lead, text) => lines.extend(wrap::hanging(lead, text, canvas.width)),
+                Block::Hanging(lead, text) => lines.extend(wrap::hanging(lead, text, width)),
                 Block::Table(table) => {
                     if memory.0.len() <= tables {
                         memory.0.resize_with(tables + 1, Vec::new);
                     }
                     let mut unremembered = Vec::new();
                     let widths = memory.0.get_mut(tables).unwrap_or(&mut unremembered);
-                    lines.extend(table.draw(canvas.width, widths));
+                    lines.extend(table.draw(width, widths));
                     tables += 1;
                 }
             }
@@ -102,8 +103,11 @@ impl Page {
 /// The width of the words in front of fields, with the space behind them.
 pub(crate) const KEY_WIDTH: usize = 10;
 
-fn split(left: &Text, right: &Text, width: usize) -> Text {
+fn split(left: &Text, right: &Text, width: Option<usize>) -> Text {
     let gap = 2;
+    let Some(width) = width else {
+        return left.clone().then(" ".repeat(gap)).then(right.clone());
+    };
     let room = width.saturating_sub(right.width() + gap);
     let left = left.truncated(room);
     let padding = width.saturating_sub(left.width() + right.width());

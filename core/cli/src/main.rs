@@ -16,6 +16,7 @@ mod answers;
 mod args;
 mod client;
 mod config;
+mod doctor;
 mod follow;
 mod interrupt;
 mod layout;
@@ -86,8 +87,13 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Explain(args) => show(&explain(args.flow), &args.show),
         Command::Reload { json } => runtime.block_on(reload::reload(&client, json)),
         Command::Config(command) => config::run(command),
-        Command::Doctor { json } => Err(sibling::doctor(json)),
-        Command::Teardown { dry_run, yes, more } => Err(sibling::teardown(dry_run, yes, more)),
+        Command::Doctor { json } => doctor::doctor(json),
+        Command::Teardown {
+            dry_run,
+            yes,
+            json,
+            more,
+        } => Err(sibling::teardown(dry_run, yes, json, more)),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -6,9 +6,6 @@ use serde_json::Value;
 
 use crate::layout::Canvas;
 
-/// The width that is assumed where there is no terminal to ask.
-const USUAL_WIDTH: usize = 80;
-
 /// Writes text.
 pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -37,7 +34,8 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// What there is to draw on. `COLUMNS` helps where there is no terminal.
+/// What there is to draw on. Where there is no terminal, lines are as long as they are, unless
+/// `COLUMNS` says otherwise: whoever reads them shall not miss anything.
 pub(crate) fn canvas() -> Canvas {
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     let asked = std::env::var("COLUMNS")
@@ -48,7 +46,7 @@ pub(crate) fn canvas() -> Canvas {
         .or(asked)
         .filter(|width| *width > 0);
     Canvas {
-        width: width.unwrap_or(USUAL_WIDTH),
+        width,
         colour: is_terminal() && colours_are_welcome(),
     }
 }

@@ -1,25 +1,32 @@
-//! What needs the kernel rather than the daemon: `patronusd` itself does it, and this program
-//! becomes that one.
+//! What needs the kernel rather than the daemon: `patronusd` itself does it. This program becomes
+//! that one, or shows what it says.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::trouble::Trouble;
 
 const NAME: &str = "patronusd";
 
-/// Becomes `patronusd doctor`; returns only if it cannot.
-pub(crate) fn doctor(json: bool) -> Trouble {
-    become_daemon("doctor", json.then(|| "--json".into()))
+/// What `patronusd doctor --json` prints, and whether all that is required was found.
+pub(crate) fn doctor() -> Result<(Vec<u8>, bool), Trouble> {
+    let program = find().ok_or(Trouble::NotInstalled)?;
+    let output = Command::new(&program)
+        .args(["doctor", "--json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Trouble::Unreachable(program, error.to_string()))?;
+    Ok((output.stdout, output.status.success()))
 }
 
 /// Becomes `patronusd teardown`; returns only if it cannot.
-pub(crate) fn teardown(dry_run: bool, yes: bool, more: Vec<OsString>) -> Trouble {
-    let dry_run = dry_run.then(|| "--dry-run".into());
-    let yes = yes.then(|| "--yes".into());
-    become_daemon("teardown", dry_run.into_iter().chain(yes).chain(more))
+pub(crate) fn teardown(dry_run: bool, yes: bool, json: bool, more: Vec<OsString>) -> Trouble {
+    let flags = [(dry_run, "--dry-run"), (yes, "--yes"), (json, "--json")];
+    let flags = flags.into_iter().filter(|(given, _)| *given);
+    let flags = flags.map(|(_, flag)| OsString::from(flag));
+    become_daemon("teardown", flags.chain(more))
 }
 
 fn become_daemon(command: &str, args: impl IntoIterator<Item = OsString>) -> Trouble {

@@ -24,6 +24,12 @@ pub(crate) enum Trouble {
          `systemctl status patronus`", .0.display()
     )]
     NobodyListens(PathBuf),
+    /// It is something else.
+    #[error(
+        "cannot reach patronusd: {} is not a socket. --socket takes the daemon's socket, by \
+         default /run/patronus/patronus.sock", .0.display()
+    )]
+    NotASocket(PathBuf),
     /// We may not use it.
     #[error(
         "cannot reach patronusd: no permission to use {}. Use sudo, or become a member of the \
@@ -45,8 +51,14 @@ pub(crate) enum Trouble {
     /// The sibling program is missing.
     #[error("patronusd is not installed: it is neither beside this program, nor in the PATH")]
     NotInstalled,
+    /// A file is not there.
+    #[error(
+        "there is no file {}. `patronus config example` prints one to begin with, and \
+         `patronus config example --minimal` the shortest that works", .0.display()
+    )]
+    NoFile(PathBuf),
     /// A file cannot be read.
-    #[error("{}: {}", .0.display(), .1)]
+    #[error("cannot read {}: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
     /// Output cannot be written.
     #[error("cannot write: {0}")]
@@ -59,10 +71,11 @@ impl Trouble {
         match self {
             // Whoever read our output has seen enough; there is nothing wrong.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::NotFound(_) | Self::File(..) | Self::Output(_) => 1,
+            Self::NotFound(_) | Self::NoFile(_) | Self::File(..) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::NoSocket(_)
             | Self::NobodyListens(_)
+            | Self::NotASocket(_)
             | Self::Forbidden(_)
             | Self::Unreachable(..)
             | Self::Daemon(_)
@@ -80,9 +93,11 @@ impl Trouble {
             | Self::Daemon(_) => true,
             Self::NotFound(_)
             | Self::Usage(_)
+            | Self::NotASocket(_)
             | Self::Forbidden(_)
             | Self::NotUnderstood(_)
             | Self::NotInstalled
+            | Self::NoFile(_)
             | Self::File(..)
             | Self::Output(_) => false,
         }

@@ -19,9 +19,7 @@ pub(crate) async fn watch(
     every: Duration,
     json: bool,
 ) -> Result<u8, Trouble> {
-    let mut screen = (!json && output::is_terminal())
-        .then(Screen::open)
-        .transpose()?;
+    let mut screen = None;
     let mut last = Last::default();
     let mut beat = tokio::time::interval(every);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -71,16 +69,21 @@ async fn frame(
             last.page = Some((shown.page.clone(), Instant::now()));
             shown.page
         }
-        Err(trouble) if trouble.may_pass() => match (&last.page, json) {
+        Err(trouble @ Trouble::Output(_)) => return Err(trouble),
+        // What has been seen stays in view, whatever keeps us from seeing more: a daemon that is
+        // being restarted first is not there, and then has no configuration yet.
+        Err(trouble) => match (&last.page, json) {
             (Some((page, at)), false) => outdated(page.clone(), at.elapsed(), &trouble),
             (None, _) | (_, true) => return Err(trouble),
         },
-        Err(trouble) => return Err(trouble),
     };
+    if !json && output::is_terminal() && screen.is_none() {
+        *screen = Some(Screen::open()?);
+    }
     let mut canvas = output::canvas();
     if screen.is_some() {
         // A terminal whose last column is taken erases it when told to erase what follows.
-        canvas.width = canvas.width.saturating_sub(1);
+        canvas.width = canvas.width.map(|width| width.saturating_sub(1));
     }
     last.drawn = page.draw(canvas, &mut last.memory);
     match screen {
@@ -90,18 +93,13 @@ async fn frame(
     Ok(())
 }
 
-/// An old picture, which says that it is old.
+/// An old picture, which says that it is old: in one line, so that the rest hardly moves.
 fn outdated(page: Page, age: Duration, trouble: &Trouble) -> Page {
     let age = units::span(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     let mut old = page;
     let mut notice = Page::default();
-    notice.hanging(
-        Text::toned(Tone::Warning, "◌ "),
-        Text::toned(
-            Tone::Warning,
-            format!("what follows is {age} old: {trouble}"),
-        ),
-    );
+    let text = format!("◌ what follows is {age} old: {trouble}");
+    notice.split(Text::toned(Tone::Warning, text), "");
     old.prepend(notice);
     old
 }

@@ -182,6 +182,22 @@ fn a_flow_is_explained() {
         2,
         "not an interface name",
     );
+    for (code, number) in [("EF", "46"), ("af41", "34"), ("be", "0"), ("40", "40")] {
+        let server = Server::start(Canned::usual());
+        let (_, out, _) = run(
+            &server.socket(),
+            &[&voice[..], &["--dscp", code, "--json"]].concat(),
+        );
+        assert!(out.contains(&format!("\"dscp\": {number}")), "{out}");
+    }
+    check(
+        Canned::usual(),
+        &[&ends[..], &["--in", "lan7"]].concat(),
+        1,
+        "there is no LAN interface \"lan7\"; there is: lan0, lan1",
+    );
+    let own = ["explain", "--src", "10.1.0.5", "--dst", "10.1.0.1"];
+    check(Canned::usual(), &own, 0, "is an address of this router");
     let lost = ["explain", "--src", "10.1.0.5", "--dst", "10.9.0.9"];
     check(Canned::usual(), &lost, 1, "no site announces it");
 }
@@ -252,20 +268,22 @@ fn every_listing_has_a_json_twin() {
 }
 
 #[test]
-fn where_there_is_no_terminal_there_are_80_columns_and_no_colours() {
+fn where_there_is_no_terminal_nothing_is_cut_unless_columns_are_given() {
     let server = Server::start(Canned::usual());
     for command in [
         "status", "uplinks", "sites", "paths", "policies", "routes", "bgp", "bfd", "events",
     ] {
         let (_, out, _) = run(&server.socket(), &[command]);
-        assert!(!out.contains('\x1b'), "{out}");
-        assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+        assert!(!out.contains('\x1b') && !out.contains('…'), "{out}");
+        let narrow = patronus(&server.socket(), &[command])
+            .env("COLUMNS", "40")
+            .output()
+            .unwrap();
+        let (_, out, _) = said(narrow);
+        assert!(out.lines().all(|line| line.chars().count() <= 40), "{out}");
     }
-    let output = patronus(&server.socket(), &["paths"])
-        .env("COLUMNS", "200")
-        .output()
-        .unwrap();
-    assert!(said(output).1.contains("198.51.100.7:51820"));
+    let (_, out, _) = run(&server.socket(), &["paths"]);
+    assert!(out.contains("198.51.100.7:51820"), "{out}");
 }
 
 #[test]
@@ -283,6 +301,17 @@ fn a_daemon_that_cannot_be_reached_is_status_3_and_says_what_to_do() {
     let (status, _, err) = run(&dead, &["status"]);
     assert_eq!(status, 3);
     assert!(err.contains("nobody listens on"), "{err}");
+
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    for not in [&file, directory.path()] {
+        let (status, _, err) = run(not, &["status"]);
+        assert_eq!(
+            (status, err.contains("is not a socket")),
+            (3, true),
+            "{err}"
+        );
+    }
 
     let rude = directory.path().join("rude");
     let listener = BoundSocket::bind(&rude).unwrap();
@@ -305,6 +334,9 @@ fn a_wrong_command_line_is_status_2() {
         &[],
         &[
             "explain", "--src", "10.0.0.1", "--dst", "10.0.0.2", "--dscp", "64",
+        ],
+        &[
+            "explain", "--src", "10.0.0.1", "--dst", "10.0.0.2", "--dscp", "AF44",
         ],
     ] {
         assert_eq!(run(nowhere, args).0, 2, "{args:?}");
@@ -436,7 +468,18 @@ fn a_configuration_is_checked_without_a_daemon() {
     );
     fs::remove_file(&file).unwrap();
     let (status, _, err) = run(Path::new("/"), &["config", "check", file.to_str().unwrap()]);
-    assert_eq!((status, err.contains("No such file")), (1, true), "{err}");
+    let said = err.contains("there is no file") && err.contains("patronus config example");
+    assert_eq!((status, said), (1, true), "{err}");
+    let many: String = (0..60).map(|n| format!("nonsense{n}: 1\n")).collect();
+    let (_, out, _) = check(&many, &[]);
+    let shown = out.matches("nonsense").count();
+    assert!(
+        shown <= 50 && out.contains("more: --json shows all"),
+        "{out}"
+    );
+    let (_, out, _) = check(&many, &["--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert!(found.as_array().unwrap().len() > 60);
 }
 
 #[test]
@@ -471,17 +514,35 @@ fn doctor_and_teardown_become_the_sibling_and_its_exit_status() {
         assert_eq!((status, err.contains("not installed")), (3, true), "{err}");
     }
     let sibling = directory.path().join("patronusd");
-    fs::write(&sibling, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
-    fs::set_permissions(&sibling, fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(
-        run(&["doctor", "--json"]),
-        (7, "doctor --json\n".to_owned(), String::new())
-    );
-    let (status, out, _) = run(&["teardown", "--dry-run", "--yes", "--", "--config", "x"]);
+    let becomes = |script: &str| {
+        fs::write(&sibling, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&sibling, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    becomes("echo \"$@\"; exit 7");
+    let (status, out, _) = run(&[
+        "teardown",
+        "--dry-run",
+        "--yes",
+        "--json",
+        "--",
+        "--config",
+        "x",
+    ]);
     assert_eq!(
         (status, out.as_str()),
-        (7, "teardown --dry-run --yes --config x\n")
+        (7, "teardown --dry-run --yes --json --config x\n")
     );
+    becomes(
+        r#"[ "$*" = "doctor --json" ] && echo '[{"name": "TUN", "found": false, "required": true,
+        "detail": "no /dev/net/tun", "neededFor": "tunnels", "costWhenMissing": "no tunnels",
+        "remedy": "modprobe tun"}]'; exit 1"#,
+    );
+    let (status, out, _) = run(&["doctor"]);
+    let said = out.contains("○ MISSING  TUN  no /dev/net/tun") && out.contains("modprobe tun");
+    assert_eq!((status, said), (1, true), "{out}");
+    let (status, out, _) = run(&["doctor", "--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, &found[0]["name"]), (1, &Value::from("TUN")));
 }
 
 #[test]

@@ -103,38 +103,69 @@ fn print_capability(capability: &Capability) {
     }
 }
 
+/// How to remove everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Teardown {
+    /// Only say what would be removed.
+    pub dry_run: bool,
+    /// Do not ask.
+    pub yes: bool,
+    /// Print JSON.
+    pub json: bool,
+}
+
 /// Removes everything that is ours from the kernel.
 ///
 /// # Errors
 /// The daemon is running, or something could not be removed.
-pub fn teardown(places: &Places, dry_run: bool, yes: bool) -> anyhow::Result<ExitCode> {
+pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
     let layout = layout(places);
     let there = Kernel::open(layout.clone(), places.kernel())
         .and_then(|mut kernel| kernel.observe())
         .map_err(|error| anyhow::anyhow!(error.report()))?;
     let plan = diff(&KernelState::default(), &there);
-    println!("{}", summary(&plan.0));
-    if dry_run {
-        for change in &plan.0 {
-            println!("  {}", in_words(change));
+    if !how.json {
+        println!("{}", summary(&plan.0));
+    }
+    if how.dry_run {
+        match how.json {
+            true => print_json(&plan.0, false, &[])?,
+            false => plan.0.iter().for_each(|it| println!("  {}", in_words(it))),
         }
         return Ok(ExitCode::SUCCESS);
     }
     if UnixStream::connect(places.socket()).is_ok() {
         bail!("patronusd is running and would put everything back: stop it first");
     }
-    if !yes && !confirmed()? {
+    if how.json && !how.yes {
+        bail!("nothing was removed: pass --yes, or --dry-run to see what would be");
+    }
+    if !how.yes && !confirmed()? {
         bail!("nothing was removed");
     }
     let errors = patronus_linux::teardown(&layout, places.kernel());
+    let errors: Vec<String> = errors.iter().map(|error| error.report()).collect();
     errors
         .iter()
-        .for_each(|error| eprintln!("patronusd: {}", error.report()));
-    if errors.is_empty() {
-        println!("all of it was removed");
-        return Ok(ExitCode::SUCCESS);
+        .for_each(|error| eprintln!("patronusd: {error}"));
+    match (how.json, errors.is_empty()) {
+        (true, _) => print_json(&plan.0, errors.is_empty(), &errors)?,
+        (false, true) => println!("all of it was removed"),
+        (false, false) => {}
     }
-    Ok(ExitCode::FAILURE)
+    Ok(if errors.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What was found, whether all of it was removed, and why not.
+fn print_json(changes: &[Change], removed: bool, errors: &[String]) -> anyhow::Result<()> {
+    let changes: Vec<String> = changes.iter().map(in_words).collect();
+    let report = serde_json::json!({ "changes": changes, "removed": removed, "errors": errors });
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    Ok(())
 }
 
 fn summary(changes: &[Change]) -> String {

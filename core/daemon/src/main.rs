@@ -56,6 +56,9 @@ enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        /// Print JSON; without --dry-run it needs --yes
+        #[arg(long)]
+        json: bool,
     },
     /// Write the files from which FRR starts in Patronus's pathspace
     PrepareFrr,
@@ -88,7 +91,9 @@ fn run(Arguments { places, command }: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Keys => chores::keys(&places),
         Command::Doctor { json } => chores::doctor(&places, json),
-        Command::Teardown { dry_run, yes } => chores::teardown(&places, dry_run, yes),
+        Command::Teardown { dry_run, yes, json } => {
+            chores::teardown(&places, chores::Teardown { dry_run, yes, json })
+        }
         Command::PrepareFrr => chores::prepare_frr(),
     }
 }

@@ -213,7 +213,7 @@ mod tests {
     #[track_caller]
     fn check(width: usize, expected: &Expect) {
         let canvas = Canvas {
-            width,
+            width: Some(width),
             colour: false,
         };
         let drawn = table(ROWS).draw(canvas, &mut Memory::default());
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_table_that_is_drawn_again_does_not_shrink() {
         let canvas = Canvas {
-            width: 80,
+            width: Some(80),
             colour: false,
         };
         let mut memory = Memory::default();

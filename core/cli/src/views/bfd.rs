@@ -57,7 +57,7 @@ fn table(sessions: &[BfdSession]) -> Table {
         Column::new("SITE", Align::Left).flexible(),
         Column::new("PATH", Align::Left).flexible(),
         Column::new("STATE", Align::Left),
-        Column::new("RTT", Align::Right),
+        Column::new("RTT", Align::Right).dispensable(1),
         Column::new("INTERVAL", Align::Right).dispensable(4),
         Column::new("DETECTION", Align::Right).dispensable(3),
         Column::new("SINCE", Align::Right).dispensable(2),

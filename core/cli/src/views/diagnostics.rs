@@ -4,10 +4,17 @@ use crate::answers::{Diagnostic, Severity};
 use crate::layout::{Page, Text, Tone};
 use crate::units;
 
+/// Findings that are shown: what fits the memory of a terminal, and more than anybody corrects
+/// before looking again.
+const MOST: usize = 50;
+
 /// Adds the findings, and how many there are.
 pub(crate) fn show(found: &[Diagnostic], page: &mut Page) {
-    for diagnostic in found {
+    for diagnostic in found.iter().take(MOST) {
         one(diagnostic, page);
+    }
+    if let Some(more) = found.len().checked_sub(MOST).filter(|more| *more > 0) {
+        page.line(format!("… and {more} more: --json shows all"));
     }
     if !found.is_empty() {
         page.line(summary(found));

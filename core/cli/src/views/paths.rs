@@ -71,12 +71,14 @@ fn table(paths: &[Path], several_sites: bool) -> Table {
     let path = Column::new("PATH", Align::Left).flexible();
     let rest = [
         Column::new("STATE", Align::Left),
-        Column::new("LATENCY", Align::Right),
-        Column::new("LOSS", Align::Right),
-        Column::new("SINCE", Align::Right).dispensable(1),
-        Column::new("CLASSES", Align::Left).flexible(),
-        Column::new("REASON", Align::Left).flexible().dispensable(2),
-        Column::new("ENDPOINT", Align::Left).dispensable(3),
+        Column::new("LATENCY", Align::Right).dispensable(1),
+        Column::new("LOSS", Align::Right).dispensable(2),
+        Column::new("SINCE", Align::Right).dispensable(4),
+        Column::new("CLASSES", Align::Left)
+            .flexible()
+            .dispensable(3),
+        Column::new("REASON", Align::Left).flexible().dispensable(5),
+        Column::new("ENDPOINT", Align::Left).dispensable(6),
     ];
     let site = several_sites.then_some(Column::new("SITE", Align::Left).flexible());
     let columns: Vec<Column> = site.into_iter().chain([path]).chain(rest).collect();

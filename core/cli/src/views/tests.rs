@@ -49,7 +49,11 @@ fn freeze(data: &mut Value) {
 }
 
 fn draw(page: &Page, width: usize, colour: bool) -> String {
-    let drawn = page.draw(Canvas { width, colour }, &mut Memory::default());
+    let canvas = Canvas {
+        width: Some(width),
+        colour,
+    };
+    let drawn = page.draw(canvas, &mut Memory::default());
     if !colour {
         let wide = drawn.lines().find(|line| width_of(line) > width);
         assert_eq!(wide, None, "wider than {width}");
@@ -68,6 +72,7 @@ async fn check(name: &str, canned: Canned, view: &dyn View, well: bool) {
         (80, false),
         (120, false),
         (60, false),
+        (40, false),
         (200, false),
         (80, true),
     ] {
