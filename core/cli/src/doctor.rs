@@ -113,7 +113,8 @@ mod tests {
                                cores per Gbit/s
                        remedy  install a kernel of 5.6 or newer
             ● yes      TUN               /dev/net/tun
-        "#]].assert_eq(&drawn);
+        "#]]
+        .assert_eq(&drawn);
         found[0].required = true;
         let drawn = page(&found).draw(canvas, &mut Memory::default());
         assert!(

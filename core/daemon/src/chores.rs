@@ -19,6 +19,13 @@ use patronus_model::layout::KernelLayout;
 use crate::load::load;
 use crate::places::Places;
 
+/// Prints a line. Where nobody reads any more, what is to be done is done all the same.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// Says why the daemon ends.
 pub fn complain(error: &anyhow::Error) {
     eprintln!("patronusd: {error:#}");
@@ -35,7 +42,7 @@ pub fn keys(places: &Places) -> anyhow::Result<ExitCode> {
         let key = store
             .get_or_create(&uplink.name)
             .map_err(|e| anyhow::anyhow!(e.report()))?;
-        println!("{:<16} {key}", uplink.name);
+        say!("{:<16} {key}", uplink.name);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -59,7 +66,7 @@ pub fn doctor(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
     let capabilities = patronus_linux::capabilities(&layout(places), &places.wireguard_go);
     if json {
         let list: Vec<_> = capabilities.iter().map(capability_json).collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        say!("{}", serde_json::to_string_pretty(&list)?);
     } else {
         capabilities.iter().for_each(print_capability);
     }
@@ -68,7 +75,7 @@ pub fn doctor(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
         .filter(|c| c.required && !c.found)
         .count();
     if missing > 0 && !json {
-        println!("\n{missing} of these are required: the router cannot work without them.");
+        say!("\n{missing} of these are required: the router cannot work without them.");
     }
     Ok(if missing == 0 {
         ExitCode::SUCCESS
@@ -95,11 +102,11 @@ fn print_capability(capability: &Capability) {
         (false, false) => "◐ missing",
         (false, true) => "○ MISSING",
     };
-    println!("{state}  {:<22} {}", capability.name, capability.detail);
+    say!("{state}  {:<22} {}", capability.name, capability.detail);
     if !capability.found {
-        println!("           for: {}", capability.needed_for);
-        println!("           cost: {}", capability.cost_when_missing);
-        println!("           remedy: {}", capability.remedy);
+        say!("           for: {}", capability.needed_for);
+        say!("           cost: {}", capability.cost_when_missing);
+        say!("           remedy: {}", capability.remedy);
     }
 }
 
@@ -125,12 +132,12 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
         .map_err(|error| anyhow::anyhow!(error.report()))?;
     let plan = diff(&KernelState::default(), &there);
     if !how.json {
-        println!("{}", summary(&plan.0));
+        say!("{}", summary(&plan.0));
     }
     if how.dry_run {
         match how.json {
             true => print_json(&plan.0, false, &[])?,
-            false => plan.0.iter().for_each(|it| println!("  {}", in_words(it))),
+            false => plan.0.iter().for_each(|it| say!("  {}", in_words(it))),
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -150,7 +157,7 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
         .for_each(|error| eprintln!("patronusd: {error}"));
     match (how.json, errors.is_empty()) {
         (true, _) => print_json(&plan.0, errors.is_empty(), &errors)?,
-        (false, true) => println!("all of it was removed"),
+        (false, true) => say!("all of it was removed"),
         (false, false) => {}
     }
     Ok(if errors.is_empty() {
@@ -164,7 +171,7 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
 fn print_json(changes: &[Change], removed: bool, errors: &[String]) -> anyhow::Result<()> {
     let changes: Vec<String> = changes.iter().map(in_words).collect();
     let report = serde_json::json!({ "changes": changes, "removed": removed, "errors": errors });
-    println!("{}", serde_json::to_string_pretty(&report)?);
+    say!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
 }
 
