@@ -253,8 +253,8 @@ impl Node {
             .with_context(|| format!("entering node {} of lab {}", self.name, self.control.lab()))
     }
 
-    /// Moves the whole process into the node and runs a program there with this terminal, to its
-    /// end. Only for programs that have nothing else to do, such as `patronus-lab exec`.
+    /// Moves the whole process into the node and runs a program there with this terminal and in
+    /// this directory, if the node has it, to its end. Only for programs that have nothing else to do, such as `patronus-lab exec`.
     ///
     /// # Errors
     /// When this process has several threads, or the program cannot be started.
@@ -264,9 +264,13 @@ impl Node {
             | CloneFlags::CLONE_NEWUTS
             | CloneFlags::CLONE_NEWIPC
             | CloneFlags::CLONE_NEWPID;
+        // Entering another mount namespace leads to its root; most of the file system is there too.
+        let here = std::env::current_dir();
         setns(self.holder.as_fd(), all).with_context(|| format!("entering node {}", self.name))?;
-        if std::env::current_dir().is_err() {
-            command.current_dir("/");
+        if let Ok(here) = here.as_deref().map(Path::new)
+            && here.is_dir()
+        {
+            command.current_dir(here);
         }
         let mut child = command
             .spawn()

@@ -44,12 +44,16 @@ fn name(what: &str) -> String {
 #[test]
 fn a_lab_is_brought_up_broken_healed_and_taken_down() {
     let lab = &name("cli");
-    let up = well(lab, &["up", "--name", lab]);
+    // It is called as PATRONUS_LAB or --lab says.
+    let up = well(lab, &["up"]);
     assert!(up.contains("berlin fibre") && up.contains("● up"), "{up}");
     assert!(up.lines().all(|line| line.chars().count() <= 90), "{up}");
     let traces = Traces::of(&Sandbox::attach(lab).unwrap());
 
     assert_eq!(well(lab, &["exec", "berlin", "hostname"]), "berlin\n");
+    let here = std::env::current_dir().unwrap();
+    let there = well(lab, &["exec", "berlin", "pwd"]);
+    assert_eq!(there.trim_end(), here.to_str().unwrap());
     assert_eq!(
         patronus_lab(lab, &["exec", "berlin", "sh", "-c", "exit 7"])
             .status

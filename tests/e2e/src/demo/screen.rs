@@ -54,19 +54,23 @@ impl Screen {
         let end = Instant::now() + duration;
         while Instant::now() < end {
             std::thread::sleep(ASK);
-            let mut lines = Vec::new();
+            let mut news = Vec::new();
             for (site, router) in network.patronus.routers() {
                 let events = router.json(&["events"])?;
-                lines.extend(self.news(site, &events));
+                let now = self.started.elapsed().as_secs_f64();
+                news.extend(self.news(site, now, &events));
             }
-            lines
-                .iter()
-                .for_each(|line| self.line("\x1b[36m", line, "\x1b[0m"));
+            // In the order in which it happened, not in which the routers were asked.
+            news.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            for (when, text) in news {
+                self.line_at(when, "\x1b[36m", &text, "\x1b[0m");
+            }
         }
         Ok(())
     }
 
-    fn news(&mut self, site: &str, events: &Value) -> Vec<String> {
+    /// What has happened since the last time, each with its own time on our clock.
+    fn news(&mut self, site: &str, now: f64, events: &Value) -> Vec<(f64, String)> {
         let list = events.as_array().map(Vec::as_slice).unwrap_or_default();
         let number = |event: &Value| event.get("sequence").and_then(Value::as_u64).unwrap_or(0);
         let kind = |event: &Value| {
@@ -81,20 +85,24 @@ impl Screen {
         // What happened before we began to watch is how the network came up.
         let Some(last) = last else { return Vec::new() };
         let shown = |event: &&Value| number(event) > last && kind(event);
-        let message =
-            |event: &Value| Some(format!("  {site:<7} {}", event.get("message")?.as_str()?));
-        list.iter().filter(shown).filter_map(message).collect()
+        let timed = |event: &Value| {
+            let text = format!("  {site:<7} {}", event.get("message")?.as_str()?);
+            Some((now - event.get("agoMs")?.as_f64()? / 1e3, text))
+        };
+        list.iter().filter(shown).filter_map(timed).collect()
     }
 
     fn line(&self, before: &str, text: &str, after: &str) {
+        let now = self.started.elapsed().as_secs_f64();
+        self.line_at(now, before, text, after);
+    }
+
+    fn line_at(&self, seconds: f64, before: &str, text: &str, after: &str) {
         let (before, after) = if self.colour {
             (before, after)
         } else {
             ("", "")
         };
-        println!(
-            "{:6.1} s  {before}{text}{after}",
-            self.started.elapsed().as_secs_f64()
-        );
+        println!("{seconds:6.1} s  {before}{text}{after}");
     }
 }

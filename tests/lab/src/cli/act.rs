@@ -20,7 +20,7 @@ pub(super) fn topology(path: Option<&Path>) -> Result<Topology> {
     }
 }
 
-pub(super) fn up(arguments: &Up) -> Result<()> {
+pub(super) fn up(arguments: &Up, name: &str) -> Result<()> {
     let topology = topology(arguments.topology.as_deref())?;
     // Blocked before there are threads, so that Ctrl-C is waited for and kills nothing half-way.
     let endings: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
@@ -31,7 +31,7 @@ pub(super) fn up(arguments: &Up) -> Result<()> {
     }
     let started = Instant::now();
     let terminal = std::io::stderr().is_terminal();
-    let mut lab = Lab::up_as(&arguments.name, &topology, &mut |step| {
+    let mut lab = Lab::up_as(name, &topology, &mut |step| {
         if terminal {
             eprintln!("{:5} ms  {step}", started.elapsed().as_millis());
         }
@@ -43,12 +43,12 @@ pub(super) fn up(arguments: &Up) -> Result<()> {
     }
     lab.offer()?;
     let took = started.elapsed().as_secs_f64();
-    println!("lab {} is up after {took:.1} s", arguments.name);
+    println!("lab {name} is up after {took:.1} s");
     if arguments.foreground {
         println!("Ctrl-C ends it");
         endings.wait()?;
         lab.stop()?;
-        println!("lab {} is gone", arguments.name);
+        println!("lab {name} is gone");
     } else {
         lab.detach()?;
         show::status(&lab, false)?;

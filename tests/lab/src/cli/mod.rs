@@ -31,7 +31,7 @@ Exit status: 0 well, 1 failed or not found, 2 wrong usage.";
 #[derive(Debug, Parser)]
 #[command(name = "patronus-lab", version, after_help = EXAMPLES, max_term_width = 80)]
 pub(crate) struct Arguments {
-    /// Which lab is meant; by default the only one brought up by `up`
+    /// Which lab is meant; by default the only one brought up by `up`, which makes one of this name
     #[arg(long, global = true, value_name = "NAME", env = "PATRONUS_LAB")]
     lab: Option<String>,
     #[command(subcommand)]
@@ -55,7 +55,8 @@ enum Command {
     },
     /// Print the default topology, as an example to start from
     Example,
-    /// Run a program on a node
+    /// Run a program on a node, in this directory, and with the programs that were built beside
+    /// patronus-lab in its PATH
     #[command(after_help = "Example: patronus-lab exec berlin-h1 ping -c3 10.2.0.11")]
     Exec {
         /// See `patronus-lab status`
@@ -108,9 +109,9 @@ struct Output {
 struct Up {
     /// A file in YAML; three sites by default
     topology: Option<PathBuf>,
-    /// Name of the lab
-    #[arg(long, default_value = "lab")]
-    name: String,
+    /// Name of the lab; by default that of --lab, or "lab"
+    #[arg(long)]
+    name: Option<String>,
     /// Stay, and end the lab with Ctrl-C
     #[arg(long)]
     foreground: bool,
@@ -257,7 +258,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
 
 fn run_for_people(lab: Option<&str>, command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up(up) => act::up(&up)?,
+        Command::Up(up) => {
+            let name = up.name.as_deref().or(lab).unwrap_or("lab");
+            act::up(&up, name)?;
+        }
         Command::Status(output) => show::status(&find(lab)?, output.json)?,
         Command::List(output) => show::list(output.json)?,
         Command::Plan { topology, output } => show::plan(topology.as_deref(), output.json)?,
