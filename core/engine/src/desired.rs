@@ -2,6 +2,7 @@
 //! prefixes, and decisions.
 
 mod guards;
+mod remembered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -10,8 +11,7 @@ use ipnet::IpNet;
 use patronus_model::firewall::Firewall;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{
-    Connected, Environment, Family, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule,
-    Selector,
+    Environment, Family, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule, Selector,
 };
 use patronus_model::layout::{KernelLayout, NexthopId, TunnelId};
 use patronus_model::router::{Gateway, RemoteSite, RouterConfig, Uplink};
@@ -21,8 +21,9 @@ use crate::learned::Learned;
 use crate::ownership::Ownership;
 use crate::topology::{Topology, listen_offset, pairs};
 
+use guards::Guards;
 pub(crate) use guards::overlay_prefixes;
-use guards::{guard_routes, local_exceptions};
+pub(crate) use remembered::Remembered;
 
 /// Bytes that WireGuard and UDP add to an inner packet: 32 and 8.
 const WIREGUARD_UDP: u32 = 40;
@@ -60,7 +61,12 @@ pub struct Sources<'a> {
 /// Everything that should be there.
 #[must_use]
 pub fn desired(sources: Sources<'_>) -> KernelState {
-    let mut state = KernelState {
+    with_routes(sources, all_routes(sources, &Guards::new(sources)))
+}
+
+/// Everything that should be there, given the routes.
+pub(crate) fn with_routes(sources: Sources<'_>, routes: Routes) -> KernelState {
+    KernelState {
         overlay: Some(overlay(sources)),
         tunnels: tunnels(sources),
         peers: peers(sources),
@@ -68,13 +74,24 @@ pub fn desired(sources: Sources<'_>) -> KernelState {
         rules: rules(sources),
         firewall: Some(firewall(sources)),
         sysctls: sysctls(sources),
-        routes: BTreeMap::new(),
-    };
-    uplink_routes(sources, &mut state.routes);
-    tunnel_routes(sources, &mut state.routes);
-    class_routes(sources, &mut state.routes);
-    guard_routes(sources, &mut state.routes);
-    state
+        routes,
+    }
+}
+
+/// The routes of each table. There are as many as prefixes times classes, so they are made in the
+/// order in which a map holds them, which is several times as fast as any other.
+fn all_routes(sources: Sources<'_>, guards: &Guards) -> Routes {
+    let mut others = Routes::new();
+    uplink_routes(sources, &mut others);
+    tunnel_routes(sources, &mut others);
+    let classes = sources.config.classes.iter();
+    // Of two with the same key, a map keeps the last: what must stay local comes after what is
+    // carried.
+    classes
+        .flat_map(|class| class_routes(sources, class.id, guards))
+        .chain(guards.routes(sources.config.layout.guard_table()))
+        .chain(others)
+        .collect()
 }
 
 fn overlay(Sources { config, .. }: Sources<'_>) -> OverlayInterface {
@@ -159,7 +176,7 @@ fn peers(sources: Sources<'_>) -> BTreeMap<(IfName, PublicKey), Peer> {
         let allowed_ips = if site.hub.is_some() {
             Family::ALL.map(Family::default_prefix).into()
         } else {
-            ownership.allowed(config, site)
+            ownership.allowed(site)
         };
         for (local, remote) in pairs(config, site) {
             let id = TunnelId {
@@ -188,7 +205,7 @@ fn nexthops(sources: Sources<'_>) -> BTreeMap<NexthopId, IfName> {
     sources.choices.iter().filter_map(nexthop).collect()
 }
 
-type Routes = BTreeMap<RouteKey, RouteTarget>;
+pub(crate) type Routes = BTreeMap<RouteKey, RouteTarget>;
 
 fn ordinary(table: u32, prefix: IpNet) -> RouteKey {
     RouteKey {
@@ -292,7 +309,11 @@ fn tunnel_routes(
     }
 }
 
-fn class_routes(sources: Sources<'_>, routes: &mut Routes) {
+fn class_routes<'a>(
+    sources: Sources<'a>,
+    class: ClassId,
+    guards: &'a Guards,
+) -> impl Iterator<Item = (RouteKey, RouteTarget)> + 'a {
     let Sources {
         config,
         environment,
@@ -300,34 +321,53 @@ fn class_routes(sources: Sources<'_>, routes: &mut Routes) {
         choices,
         ..
     } = sources;
-    let local = local_exceptions(sources);
-    for class in &config.classes {
-        let table = config.layout.class_table(class.id);
-        for prefix in &local {
-            let mut key = ordinary(table, *prefix);
-            // What is connected is found here, without a look into four tables for each packet.
-            if let Some(Connected { interface, source }) = environment.connected.get(prefix) {
-                let target = RouteTarget::Device {
-                    interface: interface.clone(),
-                    gateway: None,
-                    source: *source,
-                };
-                routes.insert(key, target);
-                // The kernel takes that away together with the interface.
-                key.metric = KernelLayout::FALLBACK_METRIC;
-            }
-            routes.insert(key, RouteTarget::Throw);
-        }
-        for (prefix, site) in &ownership.owners {
-            if choices.contains_key(&(*site, class.id)) {
-                let id = NexthopId::new(*site, class.id);
-                let source = config.overlay.address(prefix.addr());
-                let key = ordinary(table, *prefix);
-                routes
-                    .entry(key)
-                    .or_insert(RouteTarget::Nexthop { id, source });
-            }
-        }
+    let table = config.layout.class_table(class);
+    // As a rule there are none, which is found out faster than that a site is among the others.
+    let sites = ownership.sites();
+    let undecided: BTreeSet<_> = sites
+        .filter(|site| !choices.contains_key(&(*site, class)))
+        .collect();
+    let owners = ownership.owners.iter();
+    let decided = owners.filter(move |(_, site)| !undecided.contains(site));
+    let carried = decided.map(move |(prefix, site)| {
+        let target = learned_route(config, prefix, *site, class);
+        (ordinary(table, *prefix), target)
+    });
+    let local = guards.local.iter();
+    carried.chain(local.flat_map(move |prefix| local_routes(environment, table, *prefix)))
+}
+
+/// What keeps a network local. One that is connected is found here, without a look into four tables
+/// for each packet; the kernel takes that away together with the interface.
+fn local_routes(
+    environment: &Environment,
+    table: u32,
+    prefix: IpNet,
+) -> impl Iterator<Item = (RouteKey, RouteTarget)> {
+    let mut key = ordinary(table, prefix);
+    let connected = environment.connected.get(&prefix).map(|connected| {
+        let target = RouteTarget::Device {
+            interface: connected.interface.clone(),
+            gateway: None,
+            source: connected.source,
+        };
+        (key, target)
+    });
+    if connected.is_some() {
+        key.metric = KernelLayout::FALLBACK_METRIC;
+    }
+    connected.into_iter().chain([(key, RouteTarget::Throw)])
+}
+
+fn learned_route(
+    config: &RouterConfig,
+    prefix: &IpNet,
+    site: SiteNumber,
+    class: ClassId,
+) -> RouteTarget {
+    RouteTarget::Nexthop {
+        id: NexthopId::new(site, class),
+        source: config.overlay.address(prefix.addr()),
     }
 }
 

@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patronus_model::ids::IfName;
-use patronus_model::kernel::{Change, KernelState, OverlayInterface, Plan, RouteTarget, Rule};
+use patronus_model::kernel::{
+    Change, KernelState, OverlayInterface, Plan, RouteKey, RouteTarget, Rule,
+};
+
+use crate::sorted::joined;
 
 /// The steps that lead from `actual` to `desired`.
 ///
@@ -13,9 +17,46 @@ use patronus_model::kernel::{Change, KernelState, OverlayInterface, Plan, RouteT
 #[must_use]
 pub fn diff(desired: &KernelState, actual: &KernelState) -> Plan {
     let mut plan = Vec::new();
-    puts(desired, actual, &mut plan);
-    deletes(desired, actual, &mut plan);
+    let routes = Differing::new(&desired.routes, &actual.routes);
+    let late = late_tables(desired, actual);
+    puts(desired, actual, &routes, &late, &mut plan);
+    deletes(desired, actual, &routes, &late, &mut plan);
     Plan(plan)
+}
+
+/// The routes that differ, worked out in one walk over both sides: of routes there are more than
+/// of everything else together.
+struct Differing<'a> {
+    missing: Vec<(&'a RouteKey, &'a RouteTarget)>,
+    surplus: Vec<(&'a RouteKey, &'a RouteTarget)>,
+}
+
+type Routes = BTreeMap<RouteKey, RouteTarget>;
+
+impl<'a> Differing<'a> {
+    fn new(desired: &'a Routes, actual: &'a Routes) -> Self {
+        let (mut missing, mut surplus) = (Vec::new(), Vec::new());
+        for (key, wanted, found) in joined(desired, actual) {
+            match (wanted, found) {
+                (Some(wanted), found) if found != Some(wanted) => missing.push((key, wanted)),
+                (None, Some(found)) => surplus.push((key, found)),
+                (Some(_) | None, _) => {}
+            }
+        }
+        missing.sort_by_key(|(key, target)| (stage(target), **key));
+        surplus.sort_by_key(|(key, target)| (stage(target), **key));
+        Self { missing, surplus }
+    }
+
+    fn put(&self, plan: &mut Vec<Change>, wanted: impl Fn(&RouteTarget) -> bool) {
+        let routes = self.missing.iter().filter(|(_, target)| wanted(target));
+        plan.extend(routes.map(|(key, target)| Change::PutRoute(**key, (*target).clone())));
+    }
+
+    fn delete(&self, plan: &mut Vec<Change>, wanted: impl Fn(&RouteTarget) -> bool) {
+        let routes = self.surplus.iter().filter(|(_, target)| wanted(target));
+        plan.extend(routes.rev().map(|(key, _)| Change::DeleteRoute(**key)));
+    }
 }
 
 /// Makes one change in a model of the kernel. What the kernel does by itself when an interface goes
@@ -80,9 +121,14 @@ fn delete_interface(state: &mut KernelState, name: &IfName) {
     );
 }
 
-fn puts(desired: &KernelState, actual: &KernelState, plan: &mut Vec<Change>) {
-    let late = late_tables(desired, actual);
-    put_routes(desired, actual, plan, |target| !is_late(target));
+fn puts(
+    desired: &KernelState,
+    actual: &KernelState,
+    routes: &Differing<'_>,
+    late: &BTreeSet<u32>,
+    plan: &mut Vec<Change>,
+) {
+    routes.put(plan, |target| !is_late(target));
     put_rules(desired, actual, plan, |rule| !late.contains(&rule.table));
     if desired.overlay != actual.overlay {
         plan.extend(desired.overlay.clone().map(Change::PutOverlay));
@@ -99,14 +145,19 @@ fn puts(desired: &KernelState, actual: &KernelState, plan: &mut Vec<Change>) {
     }
     let nexthops = missing(&desired.nexthops, &actual.nexthops);
     plan.extend(nexthops.map(|(id, name)| Change::PutNexthop(*id, name.clone())));
-    put_routes(desired, actual, plan, is_late);
+    routes.put(plan, is_late);
     put_rules(desired, actual, plan, |rule| late.contains(&rule.table));
 }
 
-fn deletes(desired: &KernelState, actual: &KernelState, plan: &mut Vec<Change>) {
-    let late = late_tables(desired, actual);
+fn deletes(
+    desired: &KernelState,
+    actual: &KernelState,
+    routes: &Differing<'_>,
+    late: &BTreeSet<u32>,
+    plan: &mut Vec<Change>,
+) {
     delete_rules(desired, actual, plan, |rule| late.contains(&rule.table));
-    delete_routes(desired, actual, plan, is_late);
+    routes.delete(plan, is_late);
     let nexthops = surplus(&desired.nexthops, &actual.nexthops);
     plan.extend(nexthops.rev().map(|(id, _)| Change::DeleteNexthop(*id)));
     if desired.firewall.is_none() && actual.firewall.is_some() {
@@ -139,7 +190,7 @@ fn deletes(desired: &KernelState, actual: &KernelState, plan: &mut Vec<Change>) 
     let overlay = actual.overlay.as_ref().filter(replaced);
     plan.extend(overlay.map(|old| Change::DeleteOverlay(old.name.clone())));
     delete_rules(desired, actual, plan, |rule| !late.contains(&rule.table));
-    delete_routes(desired, actual, plan, |target| !is_late(target));
+    routes.delete(plan, |target| !is_late(target));
 }
 
 /// Whether a route needs tunnels or nexthop objects to be there. The others, those of uplinks and
@@ -154,42 +205,20 @@ fn is_late(target: &RouteTarget) -> bool {
     }
 }
 
+/// The tables that hold late routes, as far as rules differ: nobody else asks.
 fn late_tables(desired: &KernelState, actual: &KernelState) -> BTreeSet<u32> {
-    let routes = desired.routes.iter().chain(&actual.routes);
-    routes
-        .filter(|(_, target)| is_late(target))
-        .map(|(key, _)| key.table)
-        .collect()
-}
-
-fn put_routes(
-    desired: &KernelState,
-    actual: &KernelState,
-    plan: &mut Vec<Change>,
-    wanted: impl Fn(&RouteTarget) -> bool,
-) {
-    let routes = missing(&desired.routes, &actual.routes);
-    let mut routes: Vec<_> = routes.filter(|(_, target)| wanted(target)).collect();
-    routes.sort_by_key(|(key, target)| (stage(target), **key));
-    let routes = routes.into_iter();
-    plan.extend(routes.map(|(key, target)| Change::PutRoute(*key, target.clone())));
-}
-
-fn delete_routes(
-    desired: &KernelState,
-    actual: &KernelState,
-    plan: &mut Vec<Change>,
-    wanted: impl Fn(&RouteTarget) -> bool,
-) {
-    let routes = surplus(&desired.routes, &actual.routes);
-    let mut routes: Vec<_> = routes.filter(|(_, target)| wanted(target)).collect();
-    routes.sort_by_key(|(key, target)| (stage(target), **key));
-    plan.extend(
-        routes
-            .into_iter()
-            .rev()
-            .map(|(key, _)| Change::DeleteRoute(*key)),
-    );
+    if desired.rules == actual.rules {
+        return BTreeSet::new();
+    }
+    let late = |routes: &Routes| {
+        let late = routes.iter().filter(|(_, target)| is_late(target));
+        let mut tables: Vec<u32> = late.map(|(key, _)| key.table).collect();
+        tables.dedup();
+        tables
+    };
+    let mut tables = BTreeSet::from_iter(late(&desired.routes));
+    tables.extend(late(&actual.routes));
+    tables
 }
 
 fn put_rules(

@@ -21,6 +21,7 @@ use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
 use crate::decide::Choice;
+use crate::desired::Remembered;
 use crate::health::PathHealth;
 use crate::learned::Learned;
 use crate::ownership::Ownership;
@@ -115,6 +116,7 @@ pub struct Engine {
     /// For each path that is down: when its peer's address is set again, and how long after that.
     repairs: BTreeMap<PathId, (Timestamp, Duration)>,
     effects: VecDeque<Effect>,
+    remembered: Option<Remembered>,
     /// Nexthops to be moved at once.
     moves: BTreeMap<NexthopId, IfName>,
     /// Nexthops that were moved after the kernel was asked what is there: an answer that is under

@@ -14,6 +14,7 @@ pub mod health;
 pub mod learned;
 pub mod ownership;
 pub mod routing;
+mod sorted;
 pub mod topology;
 mod view;
 

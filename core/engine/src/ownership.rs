@@ -15,6 +15,9 @@ pub struct Ownership {
     pub owners: BTreeMap<IpNet, SiteNumber>,
     /// Prefixes that two ordinary sites claim: (prefix, owner, loser).
     pub conflicts: BTreeSet<(IpNet, SiteNumber, SiteNumber)>,
+    /// The same as `owners`, by site.
+    by_site: BTreeMap<SiteNumber, BTreeSet<IpNet>>,
+    hubs: BTreeSet<SiteNumber>,
 }
 
 impl Ownership {
@@ -27,12 +30,8 @@ impl Ownership {
             .iter()
             .flat_map(|lan| lan.prefixes.iter().copied())
             .collect();
-        let hubs: BTreeSet<SiteNumber> = config
-            .remotes
-            .iter()
-            .filter(|s| s.hub.is_some())
-            .map(|s| s.number)
-            .collect();
+        let hubs = config.remotes.iter().filter(|s| s.hub.is_some());
+        ownership.hubs = hubs.map(|s| s.number).collect();
         let declared = config.remotes.iter().flat_map(declared);
         for (prefix, site) in declared.chain(learned.routes()) {
             if own.contains(&prefix) {
@@ -41,33 +40,40 @@ impl Ownership {
             let Some(old) = ownership.owners.insert(prefix, site) else {
                 continue;
             };
-            if old != site && !hubs.contains(&old) && !hubs.contains(&site) {
+            let hub = |site| ownership.hubs.contains(site);
+            if old != site && !hub(&old) && !hub(&site) {
                 ownership.conflicts.insert((prefix, site, old));
             }
         }
+        // Sorted lists become sets much faster than prefixes that are put in one by one.
+        let mut lists: BTreeMap<SiteNumber, Vec<IpNet>> = BTreeMap::new();
+        for (prefix, site) in &ownership.owners {
+            lists.entry(*site).or_default().push(*prefix);
+        }
+        let sets = lists.into_iter();
+        ownership.by_site = sets
+            .map(|(site, list)| (site, list.into_iter().collect()))
+            .collect();
         ownership
+    }
+
+    /// The sites that own something.
+    pub fn sites(&self) -> impl Iterator<Item = SiteNumber> + '_ {
+        self.by_site.keys().copied()
     }
 
     /// What a peer may use as source and is sent: the prefixes of its site, and those declared for
     /// it which at present are routed over a hub (they return directly as soon as BGP says so, and
     /// packets that still come directly must not be dropped meanwhile).
     #[must_use]
-    pub fn allowed(&self, config: &RouterConfig, site: &RemoteSite) -> BTreeSet<IpNet> {
-        let is_hub = |number: SiteNumber| {
-            config
-                .remotes
-                .iter()
-                .any(|s| s.number == number && s.hub.is_some())
-        };
-        let owned = self
-            .owners
-            .iter()
-            .filter(|(_, owner)| **owner == site.number)
-            .map(|(p, _)| *p);
-        let over_hub = declared(site)
-            .map(|(prefix, _)| prefix)
-            .filter(|prefix| self.owners.get(prefix).is_some_and(|owner| is_hub(*owner)));
-        owned.chain(over_hub).collect()
+    pub fn allowed(&self, site: &RemoteSite) -> BTreeSet<IpNet> {
+        let over_hub = declared(site).map(|(prefix, _)| prefix).filter(|prefix| {
+            let owner = self.owners.get(prefix);
+            owner.is_some_and(|owner| self.hubs.contains(owner))
+        });
+        let mut allowed = self.by_site.get(&site.number).cloned().unwrap_or_default();
+        allowed.extend(over_hub);
+        allowed
     }
 }
 

@@ -42,7 +42,7 @@ fn environments() -> impl Strategy<Value = Environment> {
             let net = IpNet::from_parts(number);
             environment.foreign.insert(net);
             if connected {
-                environment.connected.insert(net, lan());
+                environment.connected.insert(net, on_lan());
             }
         }
         environment
@@ -149,7 +149,7 @@ fn happen(router: &mut Router, environment: &mut Environment, what: &Happening) 
 fn stays_local(kernel: &KernelState, to: IpAddr) -> bool {
     match way_of(kernel, to) {
         None => true,
-        Some(RouteTarget::Device { interface, .. }) => *interface == lan().interface,
+        Some(RouteTarget::Device { interface, .. }) => *interface == on_lan().interface,
         Some(_) => false,
     }
 }
@@ -262,6 +262,26 @@ proptest! {
             (router.events, router.changes, router.kernel)
         };
         prop_assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn routes_that_were_brought_up_to_date_are_those_that_would_be_made_anew(
+        config in configs(), env in environments(), course in happenings()
+    ) {
+        let (mut config, mut env) = (config, env);
+        // Two hubs with one number fight over a tunnel for ever, and changes wait meanwhile.
+        config.remotes.iter_mut().for_each(|remote| remote.hub = None);
+        env.foreign.insert(IpNet::from_parts(103));
+        let mut router = Router::new(config.clone(), env.clone());
+        for what in &course {
+            happen(&mut router, &mut env, what);
+        }
+        let before = router.kernel.routes.clone();
+        // Another configuration makes everything anew, and of a name the kernel knows nothing.
+        let mut renamed = config;
+        renamed.site.name = "Another name".into();
+        router.input(Input::Config(std::sync::Arc::new(renamed)));
+        prop_assert_eq!(&before, &router.kernel.routes);
     }
 
     #[test]

@@ -1,26 +1,41 @@
 //! What must never leave by an uplink in the clear, and what must stay local.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use patronus_model::kernel::{Family, RouteTarget};
+use patronus_model::kernel::{RouteKey, RouteTarget};
 use patronus_model::router::RouterConfig;
 
-use super::{Routes, Sources, guard, ordinary};
+use super::{Sources, guard, ordinary};
 
-pub(super) fn guard_routes(sources: Sources<'_>, routes: &mut Routes) {
-    let table = sources.config.layout.guard_table();
-    for prefix in guarded(sources) {
-        routes.insert(guard(table, prefix), RouteTarget::Unreachable);
+/// What is guarded, and what is local within it. Worked out once: with 10,000 prefixes it takes as
+/// long as everything else.
+#[derive(Debug)]
+pub(super) struct Guards {
+    pub(super) guarded: BTreeSet<IpNet>,
+    /// Networks that the main table serves, where a wider prefix of the overlay would hide them.
+    pub(super) local: BTreeSet<IpNet>,
+}
+
+impl Guards {
+    pub(super) fn new(sources: Sources<'_>) -> Self {
+        let guarded = guarded(sources);
+        let local = local_exceptions(sources, &guarded);
+        Self { guarded, local }
     }
-    for prefix in local_exceptions(sources) {
-        routes.insert(ordinary(table, prefix), RouteTarget::Throw);
+
+    /// The routes of the guard table.
+    pub(super) fn routes(&self, table: u32) -> impl Iterator<Item = (RouteKey, RouteTarget)> + '_ {
+        let guards = self.guarded.iter();
+        let guards = guards.map(move |prefix| (guard(table, *prefix), RouteTarget::Unreachable));
+        let local = self.local.iter();
+        guards.chain(local.map(move |prefix| (ordinary(table, *prefix), RouteTarget::Throw)))
     }
 }
 
 /// What must never leave by an uplink in the clear. A default route is not among it: what it
 /// carries is not for the overlay.
-pub(super) fn guarded(
+fn guarded(
     Sources {
         config,
         learned,
@@ -53,32 +68,21 @@ pub(crate) fn overlay_prefixes(config: &RouterConfig) -> impl Iterator<Item = Ip
         .chain(lans)
 }
 
-/// Networks that the main table serves, where a wider prefix of the overlay would hide them.
-pub(super) fn local_exceptions(sources: Sources<'_>) -> BTreeSet<IpNet> {
-    let Sources {
+fn local_exceptions(
+    Sources {
         environment,
         ownership,
         ..
-    } = sources;
-    let guarded = guarded(sources);
-    let mut lengths: BTreeMap<Family, BTreeSet<u8>> = BTreeMap::new();
-    for prefix in guarded.iter().chain(ownership.owners.keys()) {
-        lengths
-            .entry(Family::of(prefix))
-            .or_default()
-            .insert(prefix.prefix_len());
-    }
+    }: Sources<'_>,
+    guarded: &BTreeSet<IpNet>,
+) -> BTreeSet<IpNet> {
+    // Every wider prefix is asked for rather than every guarded one looked at: these are many.
     let covered = |prefix: &IpNet| {
-        let lengths = lengths.get(&Family::of(prefix)).into_iter().flatten();
-        lengths
-            .take_while(|length| **length <= prefix.prefix_len())
-            .any(|length| {
-                IpNet::new(prefix.addr(), *length)
-                    .map(|wide| wide.trunc())
-                    .is_ok_and(|wide| {
-                        guarded.contains(&wide) || ownership.owners.contains_key(&wide)
-                    })
-            })
+        (0..=prefix.prefix_len()).any(|length| {
+            IpNet::new(prefix.addr(), length)
+                .map(|wide| wide.trunc())
+                .is_ok_and(|wide| guarded.contains(&wide) || ownership.owners.contains_key(&wide))
+        })
     };
     environment
         .foreign

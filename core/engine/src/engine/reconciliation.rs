@@ -12,7 +12,7 @@ use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
 use super::{Effect, Engine, Phase};
-use crate::desired::{Sources, desired};
+use crate::desired::{Remembered, Sources, with_routes};
 use crate::diff::diff;
 use crate::ownership::Ownership;
 
@@ -166,7 +166,7 @@ impl Engine {
             .iter()
             .filter_map(|(key, choice)| Some((*key, choice.path?)))
             .collect();
-        let wanted = desired(Sources {
+        let sources = Sources {
             config: &config,
             topology: &self.topology,
             environment,
@@ -174,8 +174,11 @@ impl Engine {
             ownership: &self.ownership,
             choices: &choices,
             endpoints: &endpoints,
-        });
+        };
+        let routes = Remembered::routes(&mut self.remembered, sources);
+        let wanted = with_routes(sources, routes);
         let plan = diff(&wanted, observed);
+        Remembered::put_back(&mut self.remembered, wanted.routes);
         self.dirty = false;
         let drift = !std::mem::take(&mut self.expected);
         if plan.0.is_empty() {

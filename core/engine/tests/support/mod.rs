@@ -176,12 +176,12 @@ pub fn environment(uplinks: u8) -> Environment {
             "198.18.1.0/24".parse().unwrap(),
         ]
         .into(),
-        connected: [("10.1.0.0/24".parse().unwrap(), lan())].into(),
+        connected: [("10.1.0.0/24".parse().unwrap(), on_lan())].into(),
     }
 }
 
 /// The network of our own LAN.
-pub fn lan() -> Connected {
+pub fn on_lan() -> Connected {
     Connected {
         interface: "lan0".parse().unwrap(),
         source: Some(std::net::IpAddr::from([10, 1, 0, 1])),

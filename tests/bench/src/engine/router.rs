@@ -104,19 +104,38 @@ impl Router {
     pub(super) fn carry_out(&mut self) -> usize {
         let mut moved = 0;
         while let Some(effect) = self.engine.poll_effect() {
-            let answer = match effect {
-                Effect::Observe => Input::Observed(Box::new(self.kernel.clone())),
-                Effect::Apply(plan) => Input::Applied(self.apply(&plan)),
-                Effect::Move(moves) => {
-                    moved += moves.len();
-                    self.kernel.nexthops.extend(moves);
-                    Input::Moved(Vec::new())
-                }
-                Effect::Watch(_) | Effect::Bgp(_) | Effect::Report(_) => continue,
-            };
-            self.engine.handle(self.now, answer);
+            moved += self.perform(effect);
         }
         moved
+    }
+
+    /// Does one thing. Returns how many nexthops moved.
+    pub(super) fn perform(&mut self, effect: Effect) -> usize {
+        let mut moved = 0;
+        let answer = match effect {
+            Effect::Observe => Input::Observed(Box::new(self.kernel.clone())),
+            Effect::Apply(plan) => Input::Applied(self.apply(&plan)),
+            Effect::Move(moves) => {
+                moved = moves.len();
+                self.kernel.nexthops.extend(moves);
+                Input::Moved(Vec::new())
+            }
+            Effect::Watch(_) | Effect::Bgp(_) | Effect::Report(_) => return 0,
+        };
+        self.engine.handle(self.now, answer);
+        moved
+    }
+
+    /// The news that the first site has yet another prefix.
+    pub(super) fn one_more(&self, number: usize) -> Result<LearnedDelta> {
+        let config = self.engine.config().context("no configuration")?;
+        let site = config.remotes.first().context("no sites")?;
+        let number = u8::try_from(number)?;
+        let prefix: IpNet = format!("10.77.{number}.0/24").parse()?;
+        Ok(LearnedDelta {
+            set: [(prefix, site.ipv4.into())].into(),
+            ..LearnedDelta::default()
+        })
     }
 
     fn apply(&mut self, plan: &Plan) -> ApplyOutcome {
