@@ -207,9 +207,17 @@ impl Judge<'_> {
         let (current, better) = (self.current.health, option.health);
         let viable = matches!(better.state, PathState::Up | PathState::Degraded);
         match current.state {
-            // A path that is known to be dead is left for anything that is not.
+            // What became of a path whose far end stays away, became of all that it said good-bye
+            // on: there is no point in going through them one after the other.
+            PathState::Down if current.cause == PathCause::StayedAway => {
+                viable.then_some(Reason::PathDown(current.cause))
+            }
+            // A path that is known to be dead is left for anything that is not. Where a daemon was
+            // stopped, the kernel may forward for ever; over an uplink that is gone, nothing does.
             PathState::Down => {
-                (better.state != PathState::Down).then_some(Reason::PathDown(current.cause))
+                let hope =
+                    current.cause == PathCause::UplinkDown && better.cause == PathCause::StayedAway;
+                (better.state != PathState::Down || hope).then_some(Reason::PathDown(current.cause))
             }
             // A far end that was stopped on purpose moves nothing; a path that was adopted from
             // the kernel is kept until something is known of it.
@@ -246,6 +254,11 @@ impl Judge<'_> {
         }
     }
 
+    fn arrives(&self, option: &Contender<'_>) -> bool {
+        // Of a path that we left when we ran before, we do not know how often it had fallen.
+        self.choice.reason != Reason::Adopted && option.health.has_never_fallen()
+    }
+
     fn settling_in(&self) -> bool {
         // What was adopted had settled before we started.
         self.choice.reason != Reason::Adopted
@@ -272,6 +285,9 @@ impl Judge<'_> {
                 self.now.since(self.current.health.since),
             )
             .map(|remaining| Verdict::HoldingDown { remaining }),
+            // A path that is up for the first time has nothing to prove: otherwise one that came a
+            // moment after the others, and after the grace, would lie idle for the whole hold.
+            Reason::Preferred { .. } if self.arrives(option) => None,
             Reason::Preferred { .. } | Reason::Faster { .. } => {
                 rest(failover.hold, option.health.well_for(self.now))
                     .map(|remaining| Verdict::HoldingDown { remaining })
@@ -320,7 +336,8 @@ fn tier(health: &PathHealth) -> u8 {
         (PathState::Up, true) => 2,
         (PathState::Degraded, true) => 3,
         (PathState::Unknown, _) => 4,
-        (PathState::Down, _) => 5,
+        (PathState::Down, _) if health.uplink_usable => 5,
+        (PathState::Down, _) => 6,
     }
 }
 

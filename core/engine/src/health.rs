@@ -14,7 +14,11 @@ pub struct PathHealth {
     /// When we began to watch it.
     pub started: Timestamp,
     /// What BFD said last; `None` until it has spoken.
-    pub liveness: Option<Liveness>,
+    liveness: Option<Liveness>,
+    /// When it first said that.
+    told: Timestamp,
+    /// Whether it has been up, and no longer was.
+    fallen: bool,
     /// Whether our uplink can carry packets.
     pub uplink_usable: bool,
     /// What was measured last.
@@ -48,6 +52,8 @@ impl PathHealth {
         Self {
             started: now,
             liveness: None,
+            told: now,
+            fallen: false,
             uplink_usable,
             measured: Measurement {
                 rtt: None,
@@ -59,6 +65,25 @@ impl PathHealth {
             suppressed: false,
             penalty: Penalty::none(now),
         }
+    }
+
+    /// What BFD says of it.
+    pub fn hear(&mut self, now: Timestamp, liveness: Liveness) {
+        // A session that has not been up yet says nothing new by being down.
+        let news = match liveness {
+            Liveness::Silent | Liveness::NotHeard => self.liveness.is_some(),
+            Liveness::Up | Liveness::AdminDown => true,
+        };
+        if news && self.liveness != Some(liveness) {
+            self.liveness = Some(liveness);
+            self.told = now;
+        }
+    }
+
+    /// Whether it is up for the first time since it is watched, and has been up ever since.
+    #[must_use]
+    pub const fn has_never_fallen(&self) -> bool {
+        !self.fallen
     }
 
     /// How long it has been up without interruption; zero when it is not.
@@ -81,6 +106,9 @@ impl PathHealth {
         }
         self.state = to;
         self.since = now;
+        if matches!(from, PathState::Up | PathState::Degraded) {
+            self.fallen |= matches!(to, PathState::Down | PathState::Unknown);
+        }
         if to == PathState::Down && matches!(from, PathState::Up | PathState::Degraded) {
             self.penalty.add(now, &params.dampening);
         }
@@ -106,7 +134,10 @@ impl PathHealth {
                 (PathState::Unknown, PathCause::Starting)
             }
             None => (PathState::Down, PathCause::NeverUp),
-            Some(Liveness::AdminDown) => (PathState::Unknown, PathCause::AdminDown),
+            Some(Liveness::AdminDown) if now.since(self.told) < params.stop_grace => {
+                (PathState::Unknown, PathCause::AdminDown)
+            }
+            Some(Liveness::AdminDown) => (PathState::Down, PathCause::StayedAway),
             Some(Liveness::Silent) => (PathState::Down, PathCause::Silent),
             Some(Liveness::NotHeard) => (PathState::Down, PathCause::NotHeard),
             Some(Liveness::Up) => self.quality(params),
@@ -152,7 +183,7 @@ mod tests {
     fn after(change: impl FnOnce(&mut PathHealth)) -> (PathState, PathCause) {
         let params = HealthParams::default();
         let mut health = PathHealth::new(at(0), true);
-        health.liveness = Some(Liveness::Up);
+        health.hear(at(10), Liveness::Up);
         health.evaluate(at(10), &params);
         assert_eq!(health.state, PathState::Up);
         change(&mut health);
@@ -170,15 +201,15 @@ mod tests {
                 (PathState::Down, PathCause::UplinkDown),
             ),
             (
-                |h| h.liveness = Some(Liveness::Silent),
+                |h| h.hear(at(20), Liveness::Silent),
                 (PathState::Down, PathCause::Silent),
             ),
             (
-                |h| h.liveness = Some(Liveness::NotHeard),
+                |h| h.hear(at(20), Liveness::NotHeard),
                 (PathState::Down, PathCause::NotHeard),
             ),
             (
-                |h| h.liveness = Some(Liveness::AdminDown),
+                |h| h.hear(at(20), Liveness::AdminDown),
                 (PathState::Unknown, PathCause::AdminDown),
             ),
             (
@@ -205,13 +236,35 @@ mod tests {
     fn a_value_that_hovers_about_the_limit_does_not_flap() {
         let params = HealthParams::default();
         let mut health = PathHealth::new(at(0), true);
-        health.liveness = Some(Liveness::Up);
+        health.hear(at(0), Liveness::Up);
         let mut changes = 0;
         for n in 0..100u16 {
             health.measured.loss_permille = Some(98 + n % 5);
             changes += usize::from(health.evaluate(at(u64::from(n)), &params).is_some());
         }
         assert_eq!((health.state, changes), (PathState::Degraded, 2));
+    }
+
+    #[test]
+    fn a_far_end_that_was_stopped_and_does_not_come_back_is_down_after_the_grace() {
+        let params = HealthParams::default();
+        let mut health = PathHealth::new(at(0), true);
+        health.hear(at(10), Liveness::Up);
+        health.evaluate(at(10), &params);
+        health.hear(at(1_000), Liveness::AdminDown);
+        let transition = health.evaluate(at(1_000), &params).unwrap();
+        assert_eq!(transition.cause, PathCause::AdminDown);
+        // Saying it again does not prolong it.
+        health.hear(at(50_000), Liveness::AdminDown);
+        assert_eq!(health.evaluate(at(60_999), &params), None);
+        let transition = health.evaluate(at(61_000), &params).unwrap();
+        assert_eq!(
+            (transition.to, transition.cause),
+            (PathState::Down, PathCause::StayedAway)
+        );
+        health.hear(at(90_000), Liveness::Up);
+        health.evaluate(at(90_000), &params);
+        assert_eq!(health.state, PathState::Up);
     }
 
     #[test]

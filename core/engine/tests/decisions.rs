@@ -138,6 +138,66 @@ fn a_planned_stop_of_the_far_end_moves_nothing() {
 }
 
 #[test]
+fn a_far_end_that_said_good_bye_on_one_path_only_is_left_when_it_stays_away() {
+    let mut router = two_uplinks();
+    router.bfd(path(2, 1, 1), Liveness::AdminDown);
+    router.seconds(59);
+    assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
+    router.seconds(2);
+    assert_eq!(router.way(2, VOICE), "pat-1-2");
+    assert_eq!(
+        router.decisions().last().unwrap().reason,
+        Reason::PathDown(PathCause::StayedAway)
+    );
+}
+
+#[test]
+fn a_far_kernel_without_its_daemon_is_still_reached_when_our_uplink_goes() {
+    let mut router = two_uplinks();
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::AdminDown);
+    }
+    router.seconds(600);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    let mut environment = environment(2);
+    environment.uplinks.get_mut(&slot(1)).unwrap().carrier = false;
+    router.input(Input::Environment(environment));
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+}
+
+#[test]
+fn a_path_that_comes_up_late_for_the_first_time_is_used_at_once() {
+    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
+    router.bfd(path(2, 2, 1), Liveness::Up);
+    // The grace is 5 s; the handshake that WireGuard tries again after 5 s took two attempts.
+    router.seconds(11);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    router.bfd(path(2, 1, 1), Liveness::Up);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    // From then on it must prove itself like any other.
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    router.bfd(path(2, 1, 1), Liveness::Up);
+    router.seconds(20);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+}
+
+#[test]
+fn after_a_restart_a_path_that_was_left_before_must_hold() {
+    let mut before = two_uplinks();
+    for remote in [1, 2] {
+        before.bfd(path(2, 1, remote), Liveness::Silent);
+    }
+    assert_eq!(before.way(2, VOICE), "pat-2-1");
+    let config = config(2, vec![remote(2, 2, None)]);
+    let mut after = Router::on(before.kernel.clone(), config, environment(2));
+    after.all_up();
+    after.seconds(29);
+    assert_eq!(after.way(2, VOICE), "pat-2-1");
+    after.seconds(2);
+    assert_eq!(after.way(2, VOICE), "pat-1-1");
+}
+
+#[test]
 fn an_uplink_that_flaps_ten_times_a_minute_does_not_move_traffic_back_and_forth() {
     let mut router = two_uplinks();
     for _ in 0..30 {

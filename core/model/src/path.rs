@@ -57,6 +57,8 @@ pub enum PathCause {
     NotHeard,
     /// The far end was stopped on purpose.
     AdminDown,
+    /// The far end was stopped on purpose, and did not come back.
+    StayedAway,
     /// The round-trip time is above its limit.
     Latency {
         /// What was measured.
@@ -84,6 +86,9 @@ impl fmt::Display for PathCause {
             Self::Silent => f.write_str("nothing is heard from the far end"),
             Self::NotHeard => f.write_str("the far end does not hear us"),
             Self::AdminDown => f.write_str("the far end was stopped on purpose"),
+            Self::StayedAway => {
+                f.write_str("the far end was stopped on purpose and did not come back")
+            }
             Self::Latency { measured, limit } => {
                 write!(f, "latency {:.1} ms > {:.1} ms", ms(measured), ms(limit))
             }

@@ -233,6 +233,8 @@ pub struct HealthParams {
     pub dampening: Dampening,
     /// How long after start a path may take to come up before it counts as down.
     pub start_grace: Duration,
+    /// How long a path is taken to be as it was after its far end was stopped on purpose.
+    pub stop_grace: Duration,
 }
 
 impl Default for HealthParams {
@@ -243,6 +245,9 @@ impl Default for HealthParams {
             degraded_loss_permille: Some(100),
             dampening: Dampening::default(),
             start_grace: Duration::from_secs(5),
+            // A daemon that is restarted or upgraded is back within seconds; a machine that boots
+            // within a minute or two.
+            stop_grace: Duration::from_secs(60),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn health(file: &file::Health, or: &Place, sink: &mut Sink) -> Option
         degraded_loss_permille: degraded.loss.value()?.clone().into_option().map(|p| p.0),
         dampening: dampening?,
         start_grace: file.start_grace.value()?.0,
+        stop_grace: file.stop_grace.value()?.0,
     })
 }
 

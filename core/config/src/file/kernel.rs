@@ -17,6 +17,9 @@ section!(
         dampening: Dampening, default "{}", eg "{half_life: 2m}";
         /// Time that a path may take to come up after start before it counts as down.
         start_grace: Span<0, 600_000, 1>, default "5s", eg "10s";
+        /// Time for which a path is taken to be as it was after its far end said that it stops on
+        /// purpose. It counts as down if the far end has not come back by then.
+        stop_grace: Span<0, 600_000, 1>, default "60s", eg "2m";
     }
 );
 

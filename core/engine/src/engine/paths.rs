@@ -99,11 +99,7 @@ impl Engine {
         let Some(health) = self.health.get_mut(&path) else {
             return;
         };
-        // A session that has not been up yet says nothing new by being down.
-        if health.liveness.is_none() && matches!(liveness, Liveness::Silent | Liveness::NotHeard) {
-            return;
-        }
-        health.liveness = Some(liveness);
+        health.hear(now, liveness);
         self.judge(now, &BTreeSet::from([path.site]));
     }
 
