@@ -5,6 +5,7 @@
 //! makes the difference so, and keeps trying where an interface or an address does not exist
 //! yet, or has gone and will come back.
 
+mod announcements;
 mod batch;
 mod clock;
 mod driver;
@@ -12,13 +13,12 @@ mod links;
 mod peers;
 mod realtime;
 mod sockets;
-mod watch;
 
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use patronus_engine::bfd::{DEFAULT_RTT_INTERVAL, Event, LossWindow, Status};
 use patronus_model::bgp::BfdTimers;
 use patronus_model::ids::{IfName, PathId};
+use tokio::sync::watch;
 
 pub use links::SocketProblem;
 pub use peers::InvalidSessions;
@@ -137,7 +138,6 @@ pub struct Stopped;
 /// What the thread is told.
 enum Command {
     SetSessions(Vec<SessionSpec>),
-    Snapshot(Sender<BfdSnapshot>),
     Stop(Farewell),
 }
 
@@ -159,13 +159,21 @@ impl BfdDriver {
         let (commands, inbox) = channel();
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let bell = Arc::new(EventFd::from_flags(flags)?);
-        let driver = driver::Driver::new(config, inbox, Arc::clone(&bell), Box::new(on_event))?;
+        let (publish, published) = watch::channel(BfdSnapshot::default());
+        let ends = driver::Ends {
+            inbox,
+            bell: Arc::clone(&bell),
+            publish,
+            on_event: Box::new(on_event),
+        };
+        let driver = driver::Driver::new(config, ends)?;
         let thread = std::thread::Builder::new()
             .name("bfd".into())
             .spawn(move || driver.run())?;
         Ok(BfdHandle {
             commands,
             bell,
+            published,
             thread: Some(thread),
         })
     }
@@ -175,6 +183,7 @@ impl BfdDriver {
 pub struct BfdHandle {
     commands: Sender<Command>,
     bell: Arc<EventFd>,
+    published: watch::Receiver<BfdSnapshot>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -193,14 +202,14 @@ impl BfdHandle {
             .map_err(InvalidSessions::Stopped)
     }
 
-    /// Every session as it is now.
+    /// Every session as it was a moment ago: 20 ms after something happened, 200 ms otherwise. Does
+    /// not wait for the driver, which may itself be waiting for whoever asks.
     ///
     /// # Errors
     /// [`Stopped`].
     pub fn snapshot(&self) -> Result<BfdSnapshot, Stopped> {
-        let (reply, answer): (_, Receiver<_>) = channel();
-        self.tell(Command::Snapshot(reply))?;
-        answer.recv().map_err(|_| Stopped)
+        self.published.has_changed().map_err(|_| Stopped)?;
+        Ok(self.published.borrow().clone())
     }
 
     /// Stops the driver, and returns when it has: with [`Farewell::AdminDown`] after some 40 ms,

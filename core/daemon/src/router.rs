@@ -217,6 +217,8 @@ impl Router {
         info!("stopping; the kernel goes on forwarding");
         crate::notify::stopping();
         server.abort();
+        // Threads which wait for room among the inputs must not wait for ever: nobody reads on.
+        drop(inbox);
         // Whoever asks now shall hear that nobody is there.
         let _ = std::fs::remove_file(self.places.socket());
         self.bfd.shutdown(Farewell::AdminDown);
@@ -257,13 +259,13 @@ impl Router {
     }
 
     fn move_now(&mut self, moves: &[(NexthopId, IfName)]) -> Vec<NexthopId> {
-        let Err(errors) = self.lane.move_nexthops(moves) else {
+        let Err(not_moved) = self.lane.move_nexthops(moves) else {
             return Vec::new();
         };
-        for error in errors {
+        for error in not_moved.errors {
             warn!(error = error.report(), "a nexthop was not moved");
         }
-        moves.iter().map(|(id, _)| *id).collect()
+        not_moved.ids
     }
 
     fn publish(&mut self, bgp: BgpInstance) {

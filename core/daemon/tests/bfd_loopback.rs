@@ -8,7 +8,9 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use bfd::{Router, path, spec, timers, wait_until};
-use patronus_daemon::bfd::{CONTROL_PORT, Farewell, SessionSpec, SocketProblem};
+use patronus_daemon::bfd::{
+    BfdConfig, BfdDriver, CONTROL_PORT, Farewell, SessionSpec, SocketProblem,
+};
 use patronus_engine::bfd::{Diagnostic, Discriminator, Interval, Liveness, Packet, State};
 
 /// Two routers with one session between `127.0.NET.1` and `127.0.NET.2`; each test has a NET of
@@ -54,12 +56,34 @@ fn a_planned_stop_is_told_from_a_crash() {
     );
 }
 
+/// The engine asks for snapshots on the thread that takes the driver's events out of a bounded
+/// channel.
+#[test]
+fn asking_a_driver_that_cannot_get_rid_of_an_event_does_not_block() {
+    let (sender, events) = std::sync::mpsc::sync_channel(0);
+    let on_event = move |event| {
+        let _ = sender.send(event);
+    };
+    let stuck = BfdDriver::spawn(BfdConfig::default(), on_event).unwrap();
+    let specs = [
+        spec(1, "lo", "127.0.77.1", "127.0.77.2"),
+        spec(2, "lo", "127.0.77.2", "127.0.77.1"),
+    ];
+    stuck.set_sessions(specs.to_vec()).unwrap();
+    // The sessions come up, and nobody takes the events that say so.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(stuck.snapshot().unwrap().sessions.len(), 2);
+    drop(events);
+    stuck.shutdown(Farewell::Silence);
+}
+
 #[test]
 fn a_session_that_is_no_longer_wanted_says_so_to_its_peer() {
     let (a, b, specs) = pair(4);
     b.watch([]);
     a.wait_liveness(path(2), Liveness::RemoteAdminDown);
-    assert!(b.handle.snapshot().unwrap().sessions.is_empty());
+    let gone = || b.handle.snapshot().unwrap().sessions.is_empty();
+    wait_until("no session", gone, String::new);
     b.watch([specs[1].clone()]);
     a.wait_up(path(2));
 }

@@ -48,7 +48,7 @@ pub enum Input {
     RoutingDaemon(String, bool),
     /// A plan has been carried out.
     Applied(ApplyOutcome),
-    /// Nexthops have been moved. Empty: all of them; otherwise those among which some could not be.
+    /// Nexthops have been moved, except for these.
     Moved(Vec<NexthopId>),
     /// Something of ours was touched.
     Touched,
@@ -163,11 +163,7 @@ impl Engine {
             }
             Input::RoutingDaemon(daemon, up) => self.routing_daemon(now, daemon, up),
             Input::Applied(outcome) => self.applied(now, outcome),
-            Input::Moved(failed) => {
-                if !failed.is_empty() {
-                    self.observe();
-                }
-            }
+            Input::Moved(failed) => self.not_moved(&failed),
             Input::Touched => self.observe(),
             Input::Tick => {}
         }

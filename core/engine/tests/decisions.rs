@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use patronus_engine::Input;
 use patronus_model::event::{Event, Reason, Verdict};
+use patronus_model::layout::NexthopId;
 use patronus_model::path::{Liveness, Measurement, PathCause};
 use patronus_model::policy::Strategy;
 use patronus_model::view::LanState;
@@ -163,6 +164,21 @@ fn a_far_kernel_without_its_daemon_is_still_reached_when_our_uplink_goes() {
     environment.uplinks.get_mut(&slot(1)).unwrap().carrier = false;
     router.input(Input::Environment(environment));
     assert_eq!(router.way(2, VOICE), "pat-2-1");
+}
+
+#[test]
+fn a_nexthop_that_could_not_be_moved_is_put_right_at_once_even_while_a_plan_waits() {
+    let mut router = two_uplinks();
+    router.failing = usize::MAX;
+    router.kernel.sysctls.clear();
+    router.input(Input::Touched);
+    router.seconds(60);
+    router.failing = 0;
+    // It has gone behind our back, so the fast lane finds nothing to move.
+    let voice = NexthopId::new(site(2), class(VOICE));
+    router.kernel.nexthops.remove(&voice);
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    assert_eq!(router.way(2, VOICE), "pat-1-2");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The fast lane: re-pointing nexthop objects without waiting for anything else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use patronus_model::ids::IfName;
 use patronus_model::layout::{KernelLayout, NexthopId};
@@ -19,6 +19,15 @@ pub struct FastLane {
     protocol: u8,
     indices: HashMap<IfName, u32>,
     messages: Vec<Message>,
+}
+
+/// Nexthops that could not be moved: where they lead is unknown.
+#[derive(Debug, Default)]
+pub struct NotMoved {
+    /// Which.
+    pub ids: Vec<NexthopId>,
+    /// Why; one for each, or one for all.
+    pub errors: Vec<Error>,
 }
 
 impl FastLane {
@@ -49,52 +58,66 @@ impl FastLane {
         }
     }
 
-    /// Points nexthop objects at interfaces, creating those which are missing. All are tried;
-    /// returns what failed.
+    /// Points nexthop objects at interfaces, creating those which are missing. All are tried.
     ///
     /// # Errors
-    /// One for each move that was not made.
-    pub fn move_nexthops(&mut self, moves: &[(NexthopId, IfName)]) -> Result<(), Vec<Error>> {
-        let mut failed = self.attempt(moves.iter())?;
+    /// Those which were not moved.
+    pub fn move_nexthops(&mut self, moves: &[(NexthopId, IfName)]) -> Result<(), NotMoved> {
+        let failed = self.attempt_twice(moves).map_err(|error| NotMoved {
+            ids: moves.iter().map(|(id, _)| *id).collect(),
+            errors: vec![error],
+        })?;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let mut not_moved = NotMoved::default();
+        for (id, error) in failed {
+            not_moved.ids.push(id);
+            not_moved.errors.push(error);
+        }
+        Err(not_moved)
+    }
+
+    fn attempt_twice(
+        &mut self,
+        moves: &[(NexthopId, IfName)],
+    ) -> Result<Vec<(NexthopId, Error)>, Error> {
+        let mut failed = self.attempt(moves)?;
         // Perhaps the interface was made anew since we looked.
         let stale = |error: &Error| matches!(error.refusal(), Some(libc::EINVAL | libc::ENODEV));
         if failed.iter().any(|(_, error)| stale(error)) {
             self.indices.clear();
-            let again: Vec<usize> = failed
+            let again: BTreeSet<NexthopId> = failed
                 .extract_if(.., |(_, error)| stale(error))
-                .map(|(place, _)| place)
+                .map(|(id, _)| id)
                 .collect();
-            failed.extend(self.attempt(again.into_iter().filter_map(|place| moves.get(place)))?);
+            failed.extend(self.attempt(moves.iter().filter(|(id, _)| again.contains(id)))?);
         }
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(failed.into_iter().map(|(_, error)| error).collect())
-        }
+        Ok(failed)
     }
 
-    /// Sends one message for each move. Returns what failed, with its place.
+    /// Sends one message for each move. Returns what failed.
     fn attempt<'a>(
         &mut self,
-        moves: impl Iterator<Item = &'a (NexthopId, IfName)>,
-    ) -> Result<Vec<(usize, Error)>, Vec<Error>> {
+        moves: impl IntoIterator<Item = &'a (NexthopId, IfName)>,
+    ) -> Result<Vec<(NexthopId, Error)>, Error> {
         let mut failed = Vec::new();
         let mut sent = Vec::new();
-        for (place, (id, name)) in moves.enumerate() {
+        for (id, name) in moves {
             match self.index(name) {
                 Ok(index) => {
                     self.messages.push(nexthop::put(self.protocol, id.0, index));
-                    sent.push((place, *id, name));
+                    sent.push((*id, name));
                 }
-                Err(error) => failed.push((place, error)),
+                Err(error) => failed.push((*id, error)),
             }
         }
         let refused = self.netlink.batch(&self.messages);
         self.messages.clear();
-        for (number, source) in refused.map_err(|error| vec![error])? {
-            if let Some((place, id, name)) = sent.get(number) {
+        for (number, source) in refused? {
+            if let Some((id, name)) = sent.get(number) {
                 let doing = format!("pointing nexthop {id} at {name}");
-                failed.push((*place, Error::Refused { doing, source }));
+                failed.push((*id, Error::Refused { doing, source }));
             }
         }
         Ok(failed)

@@ -27,7 +27,7 @@ mod wireguard;
 
 pub use doctor::{Capability, capabilities};
 pub use error::{Error, Refusal};
-pub use fastlane::FastLane;
+pub use fastlane::{FastLane, NotMoved};
 pub use follower::{Follower, Notice, Watch};
 pub use kernel::{Kernel, Places};
 pub use teardown::teardown;

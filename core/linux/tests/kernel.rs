@@ -360,11 +360,18 @@ fn the_fast_lane_finds_an_interface_that_was_made_anew() {
             &Plan(vec![Change::DeleteTunnel(name("pat-1-1"))]),
         );
         assert_eq!(kernel.observe().unwrap().nexthops, BTreeMap::new());
-        let errors = lane.move_nexthops(&moves).unwrap_err();
-        assert_eq!(errors.len(), 1);
+        let other = KernelState {
+            tunnels: [(name("pat-1-2"), tunnel(51_821))].into(),
+            ..KernelState::default()
+        };
+        apply(&mut kernel, &plan(&other));
+        let both = [moves[0].clone(), (nexthop(3, 1), name("pat-1-2"))];
+        let not_moved = lane.move_nexthops(&both).unwrap_err();
+        assert_eq!(not_moved.ids, [nexthop(2, 1)], "the other one was moved");
+        assert_eq!(not_moved.errors.len(), 1);
         apply(&mut kernel, &plan(&state));
         lane.move_nexthops(&moves).unwrap();
-        assert_eq!(kernel.observe().unwrap().nexthops.len(), 1);
+        assert_eq!(kernel.observe().unwrap().nexthops.len(), 2);
     });
 }
 

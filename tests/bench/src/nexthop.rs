@@ -126,7 +126,7 @@ fn move_nexthop(routes: u32, times: usize) -> Result<Samples> {
         let start = Instant::now();
         let refused = lane.move_nexthops(std::slice::from_ref(target)).err();
         let took = start.elapsed();
-        match refused.and_then(|errors| errors.into_iter().next()) {
+        match refused.and_then(|refused| refused.errors.into_iter().next()) {
             Some(error) => Err(error).context("moving a nexthop"),
             None => Ok(took),
         }

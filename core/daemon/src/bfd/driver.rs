@@ -13,13 +13,14 @@ use nix::sys::eventfd::EventFd;
 use patronus_engine::bfd::{Origin, Packet, Sessions, Unroutable};
 use patronus_model::Timestamp;
 use patronus_model::ids::PathId;
+use tokio::sync::watch;
 
+use super::announcements::LinkWatch;
 use super::batch::{Datagram, Outgoing, ReceiveBatch, SendBatch};
 use super::clock::{Clock, millis_until};
 use super::links::{LinkId, Links};
 use super::peers::{Peer, difference};
 use super::sockets::{MAX_HOPS, address};
-use super::watch::LinkWatch;
 use super::{
     BfdConfig, BfdEvent, BfdSnapshot, CONTROL_PORT, Command, Dropped, Farewell, SessionSnapshot,
     SessionSpec, realtime,
@@ -40,13 +41,26 @@ const LOOK_SPACING: Duration = Duration::from_millis(20);
 const FAREWELLS: u32 = 3;
 const FAREWELL_SPACING: Duration = Duration::from_millis(20);
 
+/// How long what was published may be old: when nothing happens, and when something did.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+const PUBLISH_SPACING: Duration = Duration::from_millis(20);
+
+/// What connects the driver with its handle.
+pub(super) struct Ends {
+    pub(super) inbox: Receiver<Command>,
+    /// Rung when there is something in the inbox.
+    pub(super) bell: Arc<EventFd>,
+    /// Whoever wants to know how the sessions are finds the latest here.
+    pub(super) publish: watch::Sender<BfdSnapshot>,
+    pub(super) on_event: Box<dyn FnMut(BfdEvent) + Send>,
+}
+
 /// The driver; it lives on its thread.
 pub(super) struct Driver {
     config: BfdConfig,
     clock: Clock,
     epoll: Epoll,
-    inbox: Receiver<Command>,
-    bell: Arc<EventFd>,
+    ends: Ends,
     watch: LinkWatch,
     links: Links,
     peers: BTreeMap<PathId, Peer>,
@@ -55,7 +69,8 @@ pub(super) struct Driver {
     next_look: Timestamp,
     last_look: Timestamp,
     loss_ends: Timestamp,
-    on_event: Box<dyn FnMut(BfdEvent) + Send>,
+    next_publish: Timestamp,
+    last_publish: Timestamp,
 }
 
 /// Buffers; the kernel's structures in them cannot leave the thread.
@@ -66,15 +81,10 @@ struct Batches {
 }
 
 impl Driver {
-    pub(super) fn new(
-        config: BfdConfig,
-        inbox: Receiver<Command>,
-        bell: Arc<EventFd>,
-        on_event: Box<dyn FnMut(BfdEvent) + Send>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(config: BfdConfig, ends: Ends) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let watch = LinkWatch::new()?;
-        epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        epoll.add(&*ends.bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         epoll.add(&watch, EpollEvent::new(EpollFlags::EPOLLIN, WATCH))?;
         // The standard library seeds its hash maps from getrandom(2).
         let seed = RandomState::new().hash_one("bfd");
@@ -82,8 +92,7 @@ impl Driver {
             config,
             clock: Clock::start(),
             epoll,
-            inbox,
-            bell,
+            ends,
             watch,
             links: Links::new(u16::try_from(seed >> 48).unwrap_or_default()),
             peers: BTreeMap::new(),
@@ -92,7 +101,8 @@ impl Driver {
             next_look: Timestamp::ZERO,
             last_look: Timestamp::ZERO,
             loss_ends: Timestamp::ZERO + config.loss_window,
-            on_event,
+            next_publish: Timestamp::ZERO,
+            last_publish: Timestamp::ZERO,
         })
     }
 
@@ -121,6 +131,7 @@ impl Driver {
             self.sessions.handle_timeouts(now);
             self.end_loss_windows(now);
             self.flush(&mut batches.send);
+            self.publish(now);
             self.announce();
         }
     }
@@ -133,7 +144,10 @@ impl Driver {
     /// loop finds several packets per turn anyway.
     fn wait(&mut self) {
         let now = self.clock.now();
-        let due = self.next_look.min(self.loss_ends);
+        let mut due = self.next_look.min(self.loss_ends);
+        if !self.peers.is_empty() {
+            due = due.min(self.next_publish);
+        }
         let due = self
             .sessions
             .poll_timeout()
@@ -207,12 +221,10 @@ impl Driver {
             return None;
         }
         // Reading resets it; that it was reset already is fine.
-        let _ = self.bell.read();
+        let _ = self.ends.bell.read();
         loop {
-            match self.inbox.try_recv() {
+            match self.ends.inbox.try_recv() {
                 Ok(Command::SetSessions(wanted)) => self.set_sessions(now, wanted, send),
-                // Whoever asked may have gone.
-                Ok(Command::Snapshot(reply)) => drop(reply.send(self.snapshot())),
                 Ok(Command::Stop(farewell)) => return Some(farewell),
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Disconnected) => return Some(Farewell::Silence),
@@ -243,6 +255,7 @@ impl Driver {
             self.add(now, spec);
         }
         self.next_look = now;
+        self.next_publish = now;
     }
 
     fn add(&mut self, now: Timestamp, spec: SessionSpec) {
@@ -335,7 +348,16 @@ impl Driver {
 
     fn announce(&mut self) {
         while let Some((path, event)) = self.sessions.poll_event() {
-            (self.on_event)(BfdEvent { path, event });
+            self.next_publish = self.next_publish.min(self.last_publish + PUBLISH_SPACING);
+            (self.ends.on_event)(BfdEvent { path, event });
+        }
+    }
+
+    fn publish(&mut self, now: Timestamp) {
+        if self.next_publish <= now {
+            self.ends.publish.send_replace(self.snapshot());
+            self.last_publish = now;
+            self.next_publish = now + PUBLISH_INTERVAL;
         }
     }
 

@@ -43,12 +43,13 @@ impl Router {
     }
 
     pub(crate) fn session(&self, path: PathId) -> SessionSnapshot {
-        let snapshot = self.handle.snapshot().unwrap();
-        snapshot
-            .sessions
-            .into_iter()
-            .find(|session| session.spec.path == path)
-            .unwrap()
+        let found = || {
+            let sessions = self.handle.snapshot().unwrap().sessions;
+            sessions.into_iter().find(|s| s.spec.path == path)
+        };
+        // What is published follows what was asked for by a moment.
+        wait_until("a session", || found().is_some(), String::new);
+        found().unwrap()
     }
 
     /// What the session of `path` went through, in order.

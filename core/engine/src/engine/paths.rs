@@ -12,7 +12,7 @@ use patronus_model::path::{Liveness, PathState};
 use patronus_model::policy::TrafficClass;
 use patronus_model::router::{Gateway, Lan, RouterConfig};
 
-use super::Engine;
+use super::{Engine, Phase};
 use crate::decide::{Contender, Settling, account, decide};
 use crate::desired::effective;
 
@@ -247,6 +247,28 @@ impl Engine {
             }
             None => self.want_change(),
         }
+    }
+}
+
+impl Engine {
+    /// Some nexthops could not be moved: of these we no longer know where they lead, so the kernel
+    /// is asked at once, also if we were waiting after a failure, and what is wrong is put right.
+    pub(super) fn not_moved(&mut self, failed: &[NexthopId]) {
+        if failed.is_empty() {
+            return;
+        }
+        for id in failed {
+            self.moved.remove(id);
+            if let Some(observed) = &mut self.observed {
+                observed.nexthops.remove(id);
+            }
+        }
+        self.want_change();
+        self.phase = match self.phase {
+            Phase::BackingOff { .. } => Phase::Idle,
+            phase @ (Phase::Idle | Phase::Observing { .. } | Phase::Applying { .. }) => phase,
+        };
+        self.observe();
     }
 }
 
