@@ -46,6 +46,14 @@ documents() {
   compress $doc/CHANGELOG.md.gz <"$project/CHANGELOG.md"
 }
 
+manuals() {
+  local page
+  for page in "$project"/docs/man/*; do
+    mkdir -p "$root/usr/share/man/man${page##*.}"
+    compress "usr/share/man/man${page##*.}/${page##*/}.gz" <"$page"
+  done
+}
+
 completions() {
   local shell file
   while read -r shell file; do
@@ -71,6 +79,7 @@ control() {
 
 programs
 documents
+manuals
 completions
 control
 mkdir -p "$out"

@@ -367,6 +367,11 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_pages_are_up_to_date() {
+        patronus_tidy::manual::check(Cli::command(), "1");
+    }
+
+    #[test]
     fn every_command_has_examples() {
         fn check(command: &clap::Command) {
             let leaf = command.get_subcommands().next().is_none();

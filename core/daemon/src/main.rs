@@ -119,3 +119,15 @@ fn colours_are_welcome() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !refused
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_pages_are_up_to_date() {
+        patronus_tidy::manual::check(Arguments::command(), "8");
+    }
+}
