@@ -34,6 +34,9 @@ enum Recipe {
     /// Internal: the speaker that `bfd` starts in a namespace.
     #[command(hide = true)]
     BfdSpeaker(bfd::speaker::Arguments),
+    /// Internal: the other sites that `memory` starts in a namespace.
+    #[command(hide = true)]
+    FarEnds(memory::far_ends::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Recipe::Restart(arguments) => restart::run(&arguments),
         Recipe::Steady(arguments) => steady::run(&arguments),
         Recipe::All(arguments) => all::run(&arguments),
+        Recipe::FarEnds(arguments) => memory::far_ends::run(&arguments),
         Recipe::BfdSpeaker(arguments) => bfd::speaker::run(&arguments),
     }
 }
