@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::bootstrap::{self, FrrPaths};
+use crate::bootstrap::{FRR_CONF, FrrPaths};
 use crate::daemon::Daemon;
 use crate::diff::{Change, Plan, diff, script};
+use crate::directory::Directory;
 use crate::grammar;
 use crate::line::{Line, redact};
 use crate::link::{Link, LinkError};
@@ -343,12 +345,9 @@ pub async fn check_syntax(paths: &FrrPaths, text: &[u8]) -> Result<(), ApplyErro
         program: vtysh.display().to_string(),
         source,
     };
-    let candidate = paths.etc.join("frr.conf.candidate");
-    bootstrap::write_private(&candidate, text, paths.owner).map_err(failed)?;
-    let outcome = run_check(vtysh, &paths.pathspace, &candidate).await;
-    let removed = std::fs::remove_file(&candidate);
-    let output = outcome.map_err(failed)?;
-    removed.map_err(failed)?;
+    let output = run_check(vtysh, &paths.pathspace, text)
+        .await
+        .map_err(failed)?;
     if output.status.success() {
         return Ok(());
     }
@@ -358,29 +357,72 @@ pub async fn check_syntax(paths: &FrrPaths, text: &[u8]) -> Result<(), ApplyErro
     ))
 }
 
+/// The text goes through a pipe: it may hold passwords, and a file could be left behind.
 async fn run_check(
     vtysh: &Path,
     pathspace: &str,
-    file: &Path,
+    text: &[u8],
 ) -> std::io::Result<std::process::Output> {
-    let run = Command::new(vtysh)
-        .args(["-N", pathspace, "-C", "-f"])
-        .arg(file)
-        .stdin(Stdio::null())
+    let mut child = Command::new(vtysh)
+        .args(["-N", pathspace, "-C", "-f", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .output();
+        .spawn()?;
+    let mut stdin = child.stdin.take();
+    let tell = async move {
+        if let Some(stdin) = &mut stdin {
+            // It may stop reading at the first error, which it says itself.
+            let _ = stdin.write_all(text).await;
+        }
+    };
+    let run = async { tokio::join!(tell, child.wait_with_output()).1 };
     timeout(CHECK_PATIENCE, run)
         .await
         .map_err(|_| std::io::ErrorKind::TimedOut)?
 }
 
 fn persist(paths: &FrrPaths, text: &[u8]) -> Result<(), ApplyError> {
-    let path = paths.frr_conf();
-    if std::fs::read(&path).is_ok_and(|there| there == text) {
-        return Ok(());
-    }
-    bootstrap::replace(&path, text, paths.owner).map_err(|source| ApplyError::Persist {
-        path: path.display().to_string(),
+    let written = Directory::open(&paths.etc).and_then(|etc| {
+        if etc.read(FRR_CONF)?.is_some_and(|there| there == text) {
+            return Ok(());
+        }
+        etc.replace(FRR_CONF, text, paths.owner)
+    });
+    written.map_err(|source| ApplyError::Persist {
+        path: paths.frr_conf().display().to_string(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_check_leaves_no_file_with_passwords_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let checker = root.path().join("vtysh");
+        let script = "#!/bin/sh\nread -r line <\"$5\"; echo \"line 1: $line\"; exit 2\n";
+        std::fs::write(&checker, script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&checker, mode).unwrap();
+        let etc = root.path().join("etc");
+        std::fs::create_dir(&etc).unwrap();
+        let paths = FrrPaths {
+            pathspace: "patronus".to_owned(),
+            etc: etc.clone(),
+            run: root.path().to_owned(),
+            vtysh: Some(checker),
+            owner: None,
+        };
+        let text = [b"bogus line\n".as_slice(), &[b'x'; 200_000]].concat();
+        let refused = check_syntax(&paths, &text).await.unwrap_err();
+        assert!(
+            refused.to_string().contains("line 1: bogus line"),
+            "{refused}"
+        );
+        assert_eq!(std::fs::read_dir(&etc).unwrap().count(), 0);
+    }
 }

@@ -1,17 +1,18 @@
 //! The pathspace: where FRR's files are, and what is in those from which it starts.
 
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::daemon::Daemon;
+use crate::directory::Directory;
 use crate::render::FRR_CONF_HEAD;
 
-/// Configuration may hold passwords: FRR reads it, others do not.
-const FILE_MODE: u32 = 0o640;
 const ETC_MODE: u32 = 0o750;
 const RUN_MODE: u32 = 0o755;
+
+/// The configuration from which daemons start.
+pub(crate) const FRR_CONF: &str = "frr.conf";
 
 /// The pathspace of production, as `frrinit.sh start patronus` takes it.
 pub const PATHSPACE: &str = "patronus";
@@ -98,7 +99,7 @@ impl FrrPaths {
     /// The configuration from which daemons start.
     #[must_use]
     pub fn frr_conf(&self) -> PathBuf {
-        self.etc.join("frr.conf")
+        self.etc.join(FRR_CONF)
     }
 }
 
@@ -133,7 +134,7 @@ pub const fn files() -> [File; 4] {
             initial: false,
         },
         File {
-            name: "frr.conf",
+            name: FRR_CONF,
             content: FRR_CONF_HEAD,
             initial: true,
         },
@@ -146,72 +147,26 @@ pub const fn files() -> [File; 4] {
 /// # Errors
 /// When a directory or file cannot be made; what was written before stays.
 pub fn install(paths: &FrrPaths) -> io::Result<Vec<&'static str>> {
-    directory(&paths.etc, ETC_MODE, paths.owner)?;
-    directory(&paths.run, RUN_MODE, paths.owner)?;
+    let etc = Directory::make(&paths.etc, ETC_MODE, paths.owner)?;
+    Directory::make(&paths.run, RUN_MODE, paths.owner)?;
     let mut written = Vec::new();
     for file in files() {
-        let path = paths.etc.join(file.name);
-        let there = match fs::read(&path) {
-            Ok(there) => Some(there),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let there = etc.read(file.name)?;
         let good = there.is_some_and(|there| file.initial || there == file.content.as_bytes());
         if !good {
-            replace(&path, file.content.as_bytes(), paths.owner)?;
+            etc.replace(file.name, file.content.as_bytes(), paths.owner)?;
             written.push(file.name);
         }
     }
     Ok(written)
 }
 
-fn directory(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
-    if !path.is_dir() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(path)?;
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    own(path, owner)
-}
-
-/// Replaces a file in one step, so that whoever reads it finds the old or the new one whole.
-pub(crate) fn replace(path: &Path, content: &[u8], owner: Option<Owner>) -> io::Result<()> {
-    let temporary = path.with_extension("patronus-new");
-    write_private(&temporary, content, owner)?;
-    fs::rename(&temporary, path)
-}
-
-/// Writes a file that only FRR's group can read, from its first byte on.
-pub(crate) fn write_private(path: &Path, content: &[u8], owner: Option<Owner>) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)?;
-    // The mode above is subject to the umask.
-    file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
-    own(path, owner)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-fn own(path: &Path, owner: Option<Owner>) -> io::Result<()> {
-    match owner {
-        Some(owner) => std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid)),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::FILE_MODE;
     use crate::render::ZEBRA_LINE;
+    use std::os::unix::fs::PermissionsExt;
 
     fn paths(root: &Path) -> FrrPaths {
         FrrPaths {

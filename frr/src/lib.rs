@@ -22,6 +22,7 @@ pub mod apply;
 pub mod bootstrap;
 pub mod daemon;
 pub mod diff;
+mod directory;
 mod grammar;
 pub mod line;
 pub mod link;

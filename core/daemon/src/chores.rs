@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use patronus_engine::diff::diff;
 use patronus_frr::FrrPaths;
-use patronus_linux::{Capability, Kernel, KeyStore};
+use patronus_linux::{Capability, Kernel};
 use patronus_model::kernel::{Change, KernelState};
 use patronus_model::layout::KernelLayout;
 
@@ -36,13 +36,9 @@ pub fn complain(error: &anyhow::Error) {
 /// # Errors
 /// The configuration is not valid, or a key cannot be read or made.
 pub fn keys(places: &Places) -> anyhow::Result<ExitCode> {
-    let (config, _) = load(places)?;
-    let store = KeyStore::new(&places.keys());
+    let (config, _) = load(places)?.keep(places)?;
     for uplink in &config.uplinks {
-        let key = store
-            .get_or_create(&uplink.name)
-            .map_err(|e| anyhow::anyhow!(e.report()))?;
-        say!("{:<16} {key}", uplink.name);
+        say!("{:<16} {}", uplink.name, uplink.public_key);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -220,6 +216,6 @@ fn confirmed() -> anyhow::Result<bool> {
 /// Where our objects are: as configured, or as usual where there is no valid configuration.
 fn layout(places: &Places) -> KernelLayout {
     load(places)
-        .map(|(config, _)| config.layout)
+        .map(|loaded| loaded.parsed.0.layout)
         .unwrap_or_default()
 }

@@ -113,17 +113,15 @@ pub(crate) fn outcome(
         Err(LoadError::Invalid(findings)) => {
             ReloadOutcome::Refused(findings.into_iter().map(diagnostic).collect())
         }
-        Err(error @ (LoadError::Unreadable { .. } | LoadError::NeedsRestart)) => {
-            ReloadOutcome::Refused(vec![Diagnostic {
-                warning: false,
-                file: String::new(),
-                place: None,
-                field: String::new(),
-                value: None,
-                problem: error.to_string(),
-                help: String::new(),
-            }])
-        }
+        Err(error) => ReloadOutcome::Refused(vec![Diagnostic {
+            warning: false,
+            file: String::new(),
+            place: None,
+            field: String::new(),
+            value: None,
+            problem: error.to_string(),
+            help: String::new(),
+        }]),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Reads the configuration file and what it refers to.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use patronus_config::{Diagnostic, Outside, Parsed};
-use patronus_linux::KeyStore;
+use patronus_linux::{KeyStore, PrivateKey};
 use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
+use patronus_model::layout::KernelLayout;
 use patronus_model::wireguard::PublicKey;
 
 use crate::places::Places;
@@ -31,6 +34,14 @@ pub enum LoadError {
          Stop patronusd, run `patronus teardown`, and start it again"
     )]
     NeedsRestart,
+    /// The configuration is good, but a key that it needs cannot be kept.
+    #[error("the new key of uplink {uplink} cannot be kept: {reason}. Nothing was changed")]
+    KeyNotKept {
+        /// The uplink.
+        uplink: UplinkName,
+        /// Why.
+        reason: String,
+    },
 }
 
 fn display(diagnostics: &[Diagnostic]) -> String {
@@ -38,20 +49,55 @@ fn display(diagnostics: &[Diagnostic]) -> String {
     lines.join("\n")
 }
 
-/// Reads the configuration. Keys of uplinks that are new are generated.
+/// A configuration that was read, and has changed nothing yet.
+pub struct Loaded {
+    /// The configuration and warnings about it.
+    pub parsed: Parsed,
+    /// Keys for uplinks that have none yet. The configuration refers to them.
+    new_keys: BTreeMap<UplinkName, PrivateKey>,
+}
+
+impl Loaded {
+    /// Keeps the keys that are new, and gives out the configuration: it is going to be used.
+    ///
+    /// # Errors
+    /// A key cannot be kept, or another program made one for the same uplink meanwhile.
+    pub fn keep(self, places: &Places) -> Result<Parsed, LoadError> {
+        let store = KeyStore::new(&places.keys());
+        for (uplink, key) in &self.new_keys {
+            store
+                .put(uplink, key)
+                .map_err(|error| LoadError::KeyNotKept {
+                    uplink: uplink.clone(),
+                    reason: error.report(),
+                })?;
+        }
+        Ok(self.parsed)
+    }
+}
+
+/// Reads the configuration. Changes nothing.
 ///
 /// # Errors
-/// [`LoadError`]; nothing has been changed then, except that keys may have been generated.
-pub fn load(places: &Places) -> Result<Parsed, LoadError> {
+/// [`LoadError`].
+pub fn load(places: &Places) -> Result<Loaded, LoadError> {
     let file = places.config.display().to_string();
     let bytes = fs::read(&places.config).map_err(|reason| LoadError::Unreadable {
         file: file.clone(),
         reason,
     })?;
     let text = patronus_config::decode(&bytes, &file).map_err(LoadError::Invalid)?;
-    let keys = KeyStore::new(&places.keys());
+    let store = KeyStore::new(&places.keys());
+    let new_keys = RefCell::new(BTreeMap::new());
     let public_key = |uplink: &UplinkName| -> Result<PublicKey, String> {
-        keys.get_or_create(uplink).map_err(|error| error.report())
+        if let Some(key) = store.get(uplink).map_err(|error| error.report())? {
+            return Ok(key);
+        }
+        let mut new_keys = new_keys.borrow_mut();
+        let key = new_keys
+            .entry(uplink.clone())
+            .or_insert_with(PrivateKey::generate);
+        Ok(key.public())
     };
     let password = |file: &Path| {
         let text = fs::read_to_string(places.beside_config(file)).map_err(|e| e.to_string())?;
@@ -61,5 +107,74 @@ pub fn load(places: &Places) -> Result<Parsed, LoadError> {
         public_key: &public_key,
         password: &password,
     };
-    patronus_config::parse(text, &file, &outside).map_err(LoadError::Invalid)
+    let parsed = patronus_config::parse(text, &file, &outside).map_err(LoadError::Invalid)?;
+    Ok(Loaded {
+        parsed,
+        new_keys: new_keys.into_inner(),
+    })
+}
+
+/// Reads the configuration for a daemon that runs with this layout. Keys of uplinks that are new
+/// are kept when the configuration can be used.
+///
+/// # Errors
+/// [`LoadError`]; nothing has been changed then.
+pub fn reload(places: &Places, layout: &KernelLayout) -> Result<Parsed, LoadError> {
+    let loaded = load(places)?;
+    if loaded.parsed.0.layout != *layout {
+        return Err(LoadError::NeedsRestart);
+    }
+    loaded.keep(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(directory: &Path, config: &str) -> Places {
+        let file = directory.join("config.yaml");
+        fs::write(&file, config).unwrap();
+        Places {
+            config: file,
+            state_dir: directory.join("state"),
+            runtime_dir: directory.join("run"),
+            wireguard_go: "wireguard-go".into(),
+        }
+    }
+
+    fn made(places: &Places) -> usize {
+        fs::read_dir(places.keys()).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn keys_are_made_when_a_valid_configuration_is_used_and_not_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml").to_owned();
+        let good = places(directory.path(), &example);
+        let loaded = load(&good).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(made(&good), 0, "reading is not using");
+        let (config, _) = loaded.keep(&good).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(made(&good), config.uplinks.len());
+        let (again, _) = reload(&good, &config.layout).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(again, config, "the keys are the same");
+    }
+
+    #[test]
+    fn a_reload_that_is_refused_makes_no_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml").to_owned();
+        let bad = places(directory.path(), &format!("{example}\nbogus: 1\n"));
+        let layout = KernelLayout::default();
+        assert!(matches!(reload(&bad, &layout), Err(LoadError::Invalid(_))));
+        let moved = places(directory.path(), &example);
+        let layout = KernelLayout {
+            table_base: 20_000,
+            ..layout
+        };
+        assert!(matches!(
+            reload(&moved, &layout),
+            Err(LoadError::NeedsRestart)
+        ));
+        assert_eq!(made(&moved), 0);
+    }
 }

@@ -31,7 +31,7 @@ use crate::clock;
 use crate::journal::Journal;
 use crate::kernel::{self, Job};
 use crate::liveness::{MEASURE_EVERY, measurement, pass_on, session};
-use crate::load::{LoadError, load};
+use crate::load::{self, LoadError, load};
 use crate::places::Places;
 
 /// Inputs that may wait for the engine. More than all paths of a large router going down at once.
@@ -56,7 +56,10 @@ pub async fn run(places: Places) -> anyhow::Result<()> {
     std::fs::create_dir_all(&places.runtime_dir)
         .with_context(|| format!("creating {}", places.runtime_dir.display()))?;
     let _lock = lock()?;
-    let (config, warnings) = load(&places)?;
+    let loaded = load(&places)?;
+    // A configuration error it is not: systemd may try again.
+    let kept = loaded.keep(&places);
+    let (config, warnings) = kept.map_err(|error| anyhow::anyhow!("{error}"))?;
     warnings.iter().for_each(|warning| warn!("{warning}"));
     let (inputs, inbox) = mpsc::channel(INPUTS);
     Router::start(places, Arc::new(config), inputs)?
@@ -363,9 +366,10 @@ impl Router {
     /// Reads the configuration again, aside: files may be slow, and failover must not wait.
     pub(crate) fn reload(&self, reply: Option<oneshot::Sender<ReloadOutcome>>) {
         let (places, back) = (self.places.clone(), self.reread.0.clone());
+        let layout = self.config.layout.clone();
         tokio::task::spawn_blocking(move || {
             // It fails only when we are stopping.
-            let _ = back.blocking_send((load(&places), reply));
+            let _ = back.blocking_send((load::reload(&places, &layout), reply));
         });
     }
 
@@ -377,11 +381,6 @@ impl Router {
         let (config, warnings) =
             result.inspect_err(|error| warn!("the configuration was not reloaded:\n{error}"))?;
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        if config.layout != self.config.layout {
-            let error = LoadError::NeedsRestart;
-            warn!("{error}");
-            return Err(error);
-        }
         self.config = Arc::new(config);
         self.journal.rename(Names::of_config(&self.config));
         self.follower

@@ -14,6 +14,7 @@
 mod apply;
 mod command;
 mod doctor;
+pub mod durable;
 mod error;
 mod fastlane;
 mod follower;

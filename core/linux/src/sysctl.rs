@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use crate::durable;
 use crate::error::{Doing, Error};
 
 /// The parameters that we changed, with the values that they had before. These are kept in a file
@@ -114,7 +115,7 @@ impl Sysctls {
             .iter()
             .map(|(path, value)| format!("{path}={value}\n"))
             .collect();
-        write_atomically(&self.file, text.as_bytes(), 0o600)
+        durable::replace(&self.file, text.as_bytes())
     }
 }
 
@@ -143,35 +144,6 @@ fn explain(verb: &str, path: &str) -> String {
         }
         _ => format!("{verb} kernel parameter {path}"),
     }
-}
-
-/// Writes a file so that a reader sees the old one or the new one, also after a power cut, with
-/// these permissions. Makes its directory, for us alone.
-pub(crate) fn write_atomically(file: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    let doing = || format!("writing {}", file.display());
-    let directory = file.parent().unwrap_or(Path::new("."));
-    if !directory.exists() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .doing(doing)?;
-    }
-    let draft = file.with_extension("new");
-    let mut out = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&draft)
-        .doing(doing)?;
-    out.write_all(content).doing(doing)?;
-    out.sync_all().doing(doing)?;
-    fs::rename(&draft, file).doing(doing)?;
-    fs::File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .doing(doing)
 }
 
 #[cfg(test)]

@@ -9,14 +9,16 @@ use patronus_model::wireguard::PublicKey;
 use wireguard_control::Key;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::durable;
 use crate::error::{Doing, Error};
-use crate::sysctl::write_atomically;
 
 /// A Curve25519 private key: wiped when dropped, never shown.
 pub struct PrivateKey(Zeroizing<[u8; 32]>);
 
 impl PrivateKey {
-    fn generate() -> Self {
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
         Self::take(Key::generate_private())
     }
 
@@ -57,21 +59,25 @@ impl KeyStore {
         }
     }
 
-    /// The key of an uplink. It is generated when it is asked for the first time.
+    /// The key of an uplink, if it has one.
     ///
     /// # Errors
-    /// The file cannot be read or written, or holds no key.
-    pub fn get_or_create(&self, uplink: &UplinkName) -> Result<PublicKey, Error> {
+    /// The file cannot be read, or holds no key.
+    pub fn get(&self, uplink: &UplinkName) -> Result<Option<PublicKey>, Error> {
+        let key = read(&self.directory.join(uplink.as_str()))?;
+        Ok(key.map(|key| key.public()))
+    }
+
+    /// Keeps the key of an uplink that has none yet.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the uplink has a key by now: it is kept.
+    pub fn put(&self, uplink: &UplinkName, key: &PrivateKey) -> Result<(), Error> {
         let file = self.directory.join(uplink.as_str());
-        if let Some(key) = read(&file)? {
-            return Ok(key.public());
-        }
-        let key = PrivateKey::generate();
         let mut lent = key.lend();
         let text = Zeroizing::new(format!("{}\n", lent.to_base64()));
         lent.0.zeroize();
-        write_atomically(&file, text.as_bytes(), 0o600)?;
-        Ok(key.public())
+        durable::create(&file, text.as_bytes())
     }
 
     /// The private half of a public key.
@@ -127,8 +133,13 @@ mod tests {
         let place = dir.path().join("keys");
         let store = KeyStore::new(&place);
         let uplink: UplinkName = "fibre".parse().unwrap();
-        let public = store.get_or_create(&uplink).unwrap();
-        assert_eq!(store.get_or_create(&uplink).unwrap(), public);
+        assert_eq!(store.get(&uplink).unwrap(), None);
+        assert!(!place.exists(), "asking makes nothing");
+        let key = PrivateKey::generate();
+        let public = key.public();
+        store.put(&uplink, &key).unwrap();
+        assert!(store.put(&uplink, &PrivateKey::generate()).is_err());
+        assert_eq!(store.get(&uplink).unwrap(), Some(public));
         assert_eq!(store.private(&public).unwrap().public(), public);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&place), mode(&place.join("fibre"))), (0o700, 0o600));
@@ -145,14 +156,14 @@ mod tests {
         // From wireguard-control's own tests.
         let private = "SGb+ojrRNDuMePufwtIYhXzA//k6wF3R21tEBgKlzlM=\n";
         fs::write(dir.path().join("lte"), private).unwrap();
-        let public = store.get_or_create(&"lte".parse().unwrap()).unwrap();
+        let public = store.get(&"lte".parse().unwrap()).unwrap().unwrap();
         assert_eq!(
             public.to_string(),
             "DD5yKRfzExcV5+kDnTroDgCU15latdMjiQ59j1hEuk8="
         );
         fs::write(dir.path().join("dsl"), "x").unwrap();
         assert!(matches!(
-            store.get_or_create(&"dsl".parse().unwrap()),
+            store.get(&"dsl".parse().unwrap()),
             Err(Error::BadFile { .. })
         ));
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use patronus_lab::Sandbox;
-use patronus_linux::{Kernel, KeyStore, Places};
+use patronus_linux::{Kernel, KeyStore, Places, PrivateKey};
 use patronus_model::ids::{ClassId, IfName, SiteNumber};
 use patronus_model::kernel::{Change, KernelState, Plan, RouteKey};
 use patronus_model::layout::{KernelLayout, NexthopId};
@@ -106,10 +106,14 @@ pub fn key(table: u32, prefix: &str, metric: u32) -> RouteKey {
 /// A tunnel with a key from the key store.
 pub fn tunnel(port: u16) -> Tunnel {
     let keys = places().keys;
+    let uplink = "fibre".parse().expect("a name");
+    let public_key = keys.get(&uplink).expect("a key").unwrap_or_else(|| {
+        let key = PrivateKey::generate();
+        keys.put(&uplink, &key).expect("a key that is kept");
+        key.public()
+    });
     Tunnel {
-        public_key: keys
-            .get_or_create(&"fibre".parse().expect("a name"))
-            .expect("a key"),
+        public_key,
         listen_port: port,
         fwmark: 0x1_0000,
         mtu: 1400,
