@@ -41,7 +41,6 @@ documents() {
   put 644 "$project/docs/examples/site.yaml" $doc/examples/site.yaml
   put 644 "$project/docs/examples/minimal.yaml" $doc/examples/minimal.yaml
   put 644 "$project/docs/reference/config.schema.json" usr/share/patronus/config.schema.json
-  put 644 "$here/debian/copyright" $doc/copyright
   fill "$here/debian/changelog.in" | compress $doc/changelog.gz
   compress $doc/CHANGELOG.md.gz <"$project/CHANGELOG.md"
 }
@@ -52,6 +51,22 @@ manuals() {
     mkdir -p "$root/usr/share/man/man${page##*.}"
     compress "usr/share/man/man${page##*.}/${page##*/}.gz" <"$page"
   done
+}
+
+# Whatever is linked is named there, or there is no package. (The test that writes the file looks
+# at one architecture.)
+copyright() {
+  local linked missing
+  linked=$("${CARGO:-cargo}" tree --locked --manifest-path "$project/Cargo.toml" \
+    -p patronus-cli -p patronus-daemon -e normal,no-proc-macro --prefix none --format '{p}')
+  missing=$(awk 'NF && !/\(\// { print "Files: crates/" $1 "-" substr($2, 2) "/*" }' <<<"$linked" |
+    sort -u | grep -vxFf "$here/debian/copyright" || true)
+  if [ -n "$missing" ]; then
+    echo "packaging/debian/copyright lacks what is linked:" "$missing" >&2
+    echo "run: UPDATE_EXPECT=1 cargo test -p patronus-tidy --test copyright" >&2
+    return 1
+  fi
+  put 644 "$here/debian/copyright" usr/share/doc/patronus/copyright
 }
 
 completions() {
@@ -79,6 +94,7 @@ control() {
 
 programs
 documents
+copyright
 manuals
 completions
 control

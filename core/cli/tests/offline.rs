@@ -1,0 +1,131 @@
+//! What the real binary does without a daemon.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
+
+mod program;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use program::{patronus, run, said};
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[test]
+fn a_configuration_is_checked_without_a_daemon() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("config.yaml");
+    let check = |text: &str, args: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let all = [&["config", "check", file.to_str().unwrap()], args].concat();
+        run(Path::new("/nonexistent"), &all)
+    };
+    let (_, example, _) = run(Path::new("/nonexistent"), &["config", "example"]);
+    let (status, out, err) = check(&example, &[]);
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "● The configuration is valid.\n"),
+        "{err}"
+    );
+    let broken = example.replace("version: 1", "version: 1\nnonsense: true");
+    let (status, out, _) = check(&broken, &[]);
+    assert_eq!((status, out.contains("nonsense")), (1, true), "{out}");
+    let (status, out, _) = check(&broken, &["--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (status, &found[0]["severity"]),
+        (1, &Value::from("error")),
+        "{out}"
+    );
+    fs::remove_file(&file).unwrap();
+    let (status, _, err) = run(Path::new("/"), &["config", "check", file.to_str().unwrap()]);
+    let said = err.contains("there is no file") && err.contains("patronus config example");
+    assert_eq!((status, said), (1, true), "{err}");
+    let many: String = (0..60).map(|n| format!("nonsense{n}: 1\n")).collect();
+    let (_, out, _) = check(&many, &[]);
+    let shown = out.matches("nonsense").count();
+    assert!(
+        shown <= 50 && out.contains("more: --json shows all"),
+        "{out}"
+    );
+    let (_, out, _) = check(&many, &["--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert!(found.as_array().unwrap().len() > 60);
+}
+
+#[test]
+fn the_schema_is_json_and_a_closed_pipe_is_no_error() {
+    let (status, out, _) = run(Path::new("/nonexistent"), &["config", "schema"]);
+    assert_eq!(status, 0);
+    assert!(serde_json::from_str::<Value>(&out).unwrap().is_object());
+    let mut child = patronus(Path::new("/"), &["config", "schema"])
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let (status, _, err) = said(child.wait_with_output().unwrap());
+    assert_eq!((status, err.as_str()), (0, ""));
+}
+
+#[test]
+fn doctor_and_teardown_are_what_the_sibling_says() {
+    let directory = TempDir::new().unwrap();
+    let own = directory.path().join("patronus");
+    fs::copy(env!("CARGO_BIN_EXE_patronus"), &own).unwrap();
+    let run = |args: &[&str]| {
+        said(
+            Command::new(&own)
+                .args(args)
+                .env("PATH", "")
+                .output()
+                .unwrap(),
+        )
+    };
+    if !Path::new("/usr/sbin/patronusd").exists() {
+        let (status, _, err) = run(&["doctor"]);
+        assert_eq!((status, err.contains("not installed")), (3, true), "{err}");
+    }
+    let sibling = directory.path().join("patronusd");
+    let becomes = |script: &str| {
+        fs::write(&sibling, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&sibling, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    becomes("echo \"$@\"; exit 7");
+    let (status, out, _) = run(&[
+        "teardown",
+        "--dry-run",
+        "--yes",
+        "--json",
+        "--",
+        "--config",
+        "x",
+    ]);
+    assert_eq!(
+        (status, out.as_str()),
+        (7, "teardown --dry-run --yes --json --config x\n")
+    );
+    becomes(
+        r#"[ "$*" = "doctor --json" ] && echo '[{"name": "TUN", "found": false, "required": true,
+        "detail": "no /dev/net/tun", "neededFor": "tunnels", "costWhenMissing": "no tunnels",
+        "remedy": "modprobe tun"}]'; exit 1"#,
+    );
+    let (status, out, _) = run(&["doctor"]);
+    let said = out.contains("○ MISSING  TUN  no /dev/net/tun") && out.contains("modprobe tun");
+    assert_eq!((status, said), (1, true), "{out}");
+    let (status, out, _) = run(&["doctor", "--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, &found[0]["name"]), (1, &Value::from("TUN")));
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (status, out, _) = run(Path::new("/nonexistent"), &["completions", shell]);
+        assert_eq!((status, out.contains("explain")), (0, true), "{shell}");
+    }
+}
