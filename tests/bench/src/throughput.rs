@@ -8,15 +8,14 @@
 //! neighbouring runs, and the median of all ratios is reported. Patronus idles during the runs of
 //! the other lab, and its BFD costs both the same.
 
-mod bare;
-
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use patronus_e2e::Network;
+use patronus_e2e::bare::BareTunnel;
 use patronus_e2e::network::STANDARD;
 use patronus_lab::traffic::{Endpoint, UdpSpec, UdpStream, tcp_throughput};
-use patronus_lab::{Lab, Topology};
+use patronus_lab::{Lab, Node, Topology};
 
 use crate::report::{Destination, Machine, Report, Row, Target, progress};
 use crate::samples::Samples;
@@ -60,9 +59,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let machine = Machine::here();
     progress("bringing up two labs");
     let ours = Network::up_with(DIRECT, |_, _| {}).context("with Patronus")?;
-    let mtu = bare::tunnel_mtu(ours.lab.router("berlin")?.node())?;
+    let mtu = tunnel_mtu(ours.lab.router("berlin")?.node())?;
     let theirs = Lab::up(&Topology::parse(DIRECT)?)?;
-    let tunnel = bare::Tunnel::make(&theirs, mtu).context("bare WireGuard")?;
+    let tunnel = BareTunnel::between(&theirs, "berlin", "lisbon", mtu);
+    let tunnel = tunnel.context("bare WireGuard")?;
+    tunnel.carry_lans()?;
     for lab in [&ours.lab, &theirs] {
         prefer_wireguard(lab)?;
     }
@@ -86,6 +87,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ];
     let results = results.to_vec();
     Report { machine, results }.publish(&arguments.destination, "throughput")
+}
+
+/// The MTU of Patronus's tunnels on a router.
+fn tunnel_mtu(node: &Node) -> Result<u32> {
+    let interface = "pat-1-1";
+    let mtu = node.run(["cat", &format!("/sys/class/net/{interface}/mtu")])?;
+    mtu.trim()
+        .parse()
+        .with_context(|| format!("the MTU of {interface}"))
 }
 
 /// Lets user-space WireGuard run before whatever else this machine does, in both labs, as the ends
