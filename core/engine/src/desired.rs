@@ -14,15 +14,15 @@ use patronus_model::kernel::{
     Environment, Family, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule, Selector,
 };
 use patronus_model::layout::{KernelLayout, NexthopId, TunnelId};
-use patronus_model::router::{Gateway, RemoteSite, RouterConfig, Uplink};
+use patronus_model::router::{Gateway, RouterConfig, Uplink};
 use patronus_model::wireguard::{Peer, PublicKey, Tunnel};
 
 use crate::learned::Learned;
 use crate::ownership::Ownership;
 use crate::topology::{Topology, listen_offset, pairs};
 
-use guards::Guards;
 pub(crate) use guards::overlay_prefixes;
+use guards::{Guards, guarded_by_firewall};
 pub(crate) use remembered::Remembered;
 
 /// Bytes that WireGuard and UDP add to an inner packet: 32 and 8.
@@ -419,13 +419,6 @@ fn rules(
 
 fn firewall(sources: Sources<'_>) -> Firewall {
     let Sources { config, .. } = sources;
-    // Only what the configuration names: routes come and go without this table being rewritten,
-    // and the guard's routes cover what is learned.
-    let declared = config
-        .remotes
-        .iter()
-        .flat_map(RemoteSite::prefixes_and_addresses);
-    let overlay = overlay_prefixes(config);
     Firewall {
         uplinks: config
             .uplinks
@@ -440,10 +433,7 @@ fn firewall(sources: Sources<'_>) -> Firewall {
             .iter()
             .map(|class| (class.id, class.dscp))
             .collect(),
-        guarded: overlay
-            .chain(declared)
-            .filter(|prefix| prefix.prefix_len() > 0)
-            .collect(),
+        guarded: guarded_by_firewall(sources),
         marks: config.layout.marks,
     }
 }

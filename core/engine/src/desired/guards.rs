@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use patronus_model::kernel::{RouteKey, RouteTarget};
-use patronus_model::router::RouterConfig;
+use patronus_model::router::{RemoteSite, RouterConfig};
 
 use super::{Sources, guard, ordinary};
 
@@ -68,26 +68,89 @@ pub(crate) fn overlay_prefixes(config: &RouterConfig) -> impl Iterator<Item = Ip
         .chain(lans)
 }
 
-fn local_exceptions(
-    Sources {
+fn local_exceptions(sources: Sources<'_>, guarded: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+    let Sources {
         environment,
         ownership,
         ..
-    }: Sources<'_>,
-    guarded: &BTreeSet<IpNet>,
-) -> BTreeSet<IpNet> {
-    // Every wider prefix is asked for rather than every guarded one looked at: these are many.
+    } = sources;
     let covered = |prefix: &IpNet| {
-        (0..=prefix.prefix_len()).any(|length| {
-            IpNet::new(prefix.addr(), length)
-                .map(|wide| wide.trunc())
-                .is_ok_and(|wide| guarded.contains(&wide) || ownership.owners.contains_key(&wide))
+        is_within(prefix, |wide| {
+            guarded.contains(wide) || ownership.owners.contains_key(wide)
         })
     };
-    environment
-        .foreign
-        .iter()
-        .map(IpNet::trunc)
+    let foreign = environment.foreign.iter().map(IpNet::trunc);
+    foreign
+        .chain(endpoints(sources))
         .filter(|prefix| prefix.prefix_len() > 0 && covered(prefix))
         .collect()
+}
+
+/// Whether a prefix, or a wider one that contains it, is of some kind. Every wider prefix is asked
+/// for rather than every one of the kind looked at: these may be many.
+fn is_within(prefix: &IpNet, is: impl Fn(&IpNet) -> bool) -> bool {
+    (0..=prefix.prefix_len())
+        .any(|length| IpNet::new(prefix.addr(), length).is_ok_and(|wide| is(&wide.trunc())))
+}
+
+/// The addresses where peers are spoken to, as far as they lie within what belongs to the overlay:
+/// they belong to an underlay all the same, unless a site owns them.
+fn endpoints(
+    Sources {
+        config, ownership, ..
+    }: Sources<'_>,
+) -> impl Iterator<Item = IpNet> + '_ {
+    let uplinks = config.remotes.iter().flat_map(|site| &site.uplinks);
+    let overlay: Vec<IpNet> = overlay_prefixes(config).collect();
+    let hosts = uplinks
+        .filter_map(|uplink| Some(IpNet::from(uplink.endpoint?.ip())))
+        .filter(move |host| overlay.iter().any(|prefix| prefix.contains(host)));
+    let owned = |wide: &IpNet| wide.prefix_len() > 0 && ownership.owners.contains_key(wide);
+    hosts.filter(move |host| !is_within(host, owned))
+}
+
+/// What nftables keeps from leaving by an uplink in the clear, whatever the routing tables say:
+/// only what the configuration names, as routes come and go without our table being rewritten. The
+/// guard's routes cover what is learned. What is guarded may be as wide as 10.0.0.0/8, and the
+/// network of an uplink, or a peer's address, lie within it: these are left out.
+pub(super) fn guarded_by_firewall(sources: Sources<'_>) -> BTreeSet<IpNet> {
+    let Sources {
+        config,
+        environment,
+        ..
+    } = sources;
+    let declared = config
+        .remotes
+        .iter()
+        .flat_map(RemoteSite::prefixes_and_addresses);
+    let connected = environment
+        .uplinks
+        .values()
+        .flat_map(|state| state.addresses.iter().map(IpNet::trunc));
+    let holes: BTreeSet<IpNet> = connected.chain(endpoints(sources)).collect();
+    let mut guarded = BTreeSet::new();
+    for prefix in overlay_prefixes(config).chain(declared) {
+        if prefix.prefix_len() > 0 {
+            without(prefix.trunc(), &holes, &mut guarded);
+        }
+    }
+    guarded
+}
+
+/// A prefix without the holes in it. A hole as wide as the prefix, or wider, leaves it whole:
+/// whatever else is there, the prefix was named.
+fn without(prefix: IpNet, holes: &BTreeSet<IpNet>, rest: &mut BTreeSet<IpNet>) {
+    let mut within = holes
+        .iter()
+        .filter(|hole| prefix.contains(*hole) && **hole != prefix)
+        .peekable();
+    let halves = prefix.subnets(prefix.prefix_len().saturating_add(1));
+    let (Some(_), Ok(halves)) = (within.peek(), halves) else {
+        rest.insert(prefix);
+        return;
+    };
+    let within: BTreeSet<IpNet> = within.copied().collect();
+    for half in halves.filter(|half| !within.contains(half)) {
+        without(half, &within, rest);
+    }
 }

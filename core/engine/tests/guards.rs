@@ -1,0 +1,83 @@
+//! What must not leave in the clear, and what lies within it and must.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod support;
+
+use std::net::IpAddr;
+
+use patronus_model::kernel::{KernelState, RouteTarget};
+use patronus_model::layout::KernelLayout;
+use support::*;
+
+/// A site whose third uplink is on an MPLS network with addresses of 10.0.0.0/8, which is also what
+/// belongs to the overlay.
+fn mpls(uplink: &str) -> KernelState {
+    let mut config = config(3, vec![remote(2, 3, None)]);
+    let far = &mut config.remotes[0].uplinks[2];
+    far.underlay = "mpls".parse().unwrap();
+    far.endpoint = Some("10.9.3.1:51820".parse().unwrap());
+    config.uplinks[2].underlay = "mpls".parse().unwrap();
+    let mut environment = environment(3);
+    let state = environment.uplinks.get_mut(&slot(3)).unwrap();
+    state.addresses = [uplink.parse().unwrap()].into();
+    state.gateway4 = Some("10.0.0.1".parse().unwrap());
+    let net: ipnet::IpNet = uplink.parse().unwrap();
+    environment.foreign.insert(net.trunc());
+    Router::new(config, environment).kernel
+}
+
+fn is_dropped(kernel: &KernelState, to: &str) -> bool {
+    let to: IpAddr = to.parse().unwrap();
+    let guarded = &kernel.firewall.as_ref().unwrap().guarded;
+    guarded.iter().any(|prefix| prefix.contains(&to))
+}
+
+/// What the guard's table says of an address.
+fn guard(kernel: &KernelState, to: &str) -> Option<RouteTarget> {
+    let to: IpAddr = to.parse().unwrap();
+    let table = KernelLayout::default().guard_table();
+    let routes = kernel.routes.iter();
+    routes
+        .filter(|(key, _)| key.table == table && key.prefix.contains(&to))
+        .max_by_key(|(key, _)| (key.prefix.prefix_len(), std::cmp::Reverse(key.metric)))
+        .map(|(_, target)| target.clone())
+}
+
+#[test]
+fn an_uplink_with_addresses_of_the_overlays_range_works() {
+    let kernel = mpls("10.0.0.2/24");
+    for underlay in ["10.0.0.1", "10.0.0.254", "10.9.3.1"] {
+        assert!(!is_dropped(&kernel, underlay), "{underlay}");
+        assert_eq!(
+            guard(&kernel, underlay),
+            Some(RouteTarget::Throw),
+            "{underlay}"
+        );
+    }
+    // Their neighbours, our LAN, that of the other site, and the overlay's own network.
+    for overlay in ["10.0.1.1", "10.9.3.2", "10.1.0.9", "10.2.0.9", "10.255.0.2"] {
+        assert!(is_dropped(&kernel, overlay), "{overlay}");
+    }
+    assert_eq!(guard(&kernel, "10.9.3.2"), Some(RouteTarget::Unreachable));
+}
+
+#[test]
+fn an_uplink_whose_network_is_wider_than_what_is_guarded_opens_nothing() {
+    let kernel = mpls("10.0.0.2/8");
+    for overlay in ["10.2.0.9", "10.1.0.9", "10.255.0.2", "10.77.0.1"] {
+        assert!(is_dropped(&kernel, overlay), "{overlay}");
+    }
+}
+
+#[test]
+fn a_peers_address_within_the_prefix_of_a_site_opens_nothing() {
+    let mut config = config(1, vec![remote(2, 1, None)]);
+    config.remotes[0].uplinks[0].endpoint = Some("10.2.0.1:51820".parse().unwrap());
+    let kernel = Router::new(config, environment(1)).kernel;
+    assert!(is_dropped(&kernel, "10.2.0.1"));
+    assert_eq!(guard(&kernel, "10.2.0.1"), Some(RouteTarget::Unreachable));
+}
