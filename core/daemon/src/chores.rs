@@ -13,9 +13,10 @@ use anyhow::{Context as _, bail};
 use patronus_engine::diff::diff;
 use patronus_frr::FrrPaths;
 use patronus_linux::{Capability, Kernel};
-use patronus_model::kernel::{Change, KernelState};
+use patronus_model::kernel::{Change, KernelState, Plan};
 use patronus_model::layout::KernelLayout;
 
+use crate::layout::{self, Assumed};
 use crate::load::load;
 use crate::places::Places;
 
@@ -59,7 +60,12 @@ pub fn prepare_frr() -> anyhow::Result<ExitCode> {
 /// # Errors
 /// None at present.
 pub fn doctor(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
-    let capabilities = patronus_linux::capabilities(&layout(places), &places.wireguard_go);
+    let intended = layout::intended(places);
+    let capabilities = patronus_linux::capabilities(&intended.layout, &places.wireguard_go);
+    if let Some(doubt) = &intended.doubt {
+        // Beside the list, which programs read.
+        eprintln!("patronusd: {doubt}\n");
+    }
     if json {
         let list: Vec<_> = capabilities.iter().map(capability_json).collect();
         say!("{}", serde_json::to_string_pretty(&list)?);
@@ -120,13 +126,14 @@ pub struct Teardown {
 /// Removes everything that is ours from the kernel.
 ///
 /// # Errors
-/// The daemon is running, or something could not be removed.
+/// The daemon is running, something could not be removed, or it is not known what to look for.
 pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
-    let layout = layout(places);
-    let there = Kernel::open(layout.clone(), places.kernel())
-        .and_then(|mut kernel| kernel.observe())
-        .map_err(|error| anyhow::anyhow!(error.report()))?;
-    let plan = diff(&KernelState::default(), &there);
+    let Assumed { layout, doubt } = layout::applied(places)?;
+    let plan = left(places, &layout)?;
+    if let Some(doubt) = &doubt {
+        // Beside the answer, which programs may read.
+        eprintln!("patronusd: {doubt}.");
+    }
     if !how.json {
         say!("{}", summary(&plan.0));
     }
@@ -151,12 +158,21 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
     errors
         .iter()
         .for_each(|error| eprintln!("patronusd: {error}"));
-    match (how.json, errors.is_empty()) {
-        (true, _) => print_json(&plan.0, errors.is_empty(), &errors)?,
-        (false, true) => say!("all of it was removed"),
-        (false, false) => {}
+    let still = left(places, &layout)?;
+    for change in &still.0 {
+        eprintln!("patronusd: still there: {}", in_words(change));
     }
-    Ok(if errors.is_empty() {
+    let removed = errors.is_empty() && still.0.is_empty();
+    if removed {
+        layout::forget(places)?;
+    }
+    match (how.json, removed, doubt) {
+        (true, ..) => print_json(&plan.0, removed, &errors)?,
+        (false, true, None) => say!("all of it was removed"),
+        (false, true, Some(_)) => say!("all that carries the default marks was removed"),
+        (false, false, _) => {}
+    }
+    Ok(if removed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -169,6 +185,14 @@ fn print_json(changes: &[Change], removed: bool, errors: &[String]) -> anyhow::R
     let report = serde_json::json!({ "changes": changes, "removed": removed, "errors": errors });
     say!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
+}
+
+/// What would have to be removed for nothing to be left.
+fn left(places: &Places, layout: &KernelLayout) -> anyhow::Result<Plan> {
+    let there = Kernel::open(layout.clone(), places.kernel())
+        .and_then(|mut kernel| kernel.observe())
+        .map_err(|error| anyhow::anyhow!(error.report()))?;
+    Ok(diff(&KernelState::default(), &there))
 }
 
 fn summary(changes: &[Change]) -> String {
@@ -211,11 +235,4 @@ fn confirmed() -> anyhow::Result<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// Where our objects are: as configured, or as usual where there is no valid configuration.
-fn layout(places: &Places) -> KernelLayout {
-    load(places)
-        .map(|loaded| loaded.parsed.0.layout)
-        .unwrap_or_default()
 }

@@ -9,6 +9,7 @@
 //! | Who answers the API? | [`desk`] |
 //! | What happened lately? | [`journal`] |
 //! | What do the subcommands do? | [`chores`] |
+//! | By what are our kernel objects recognised? | [`layout`] |
 
 pub mod bfd;
 mod bfdd;
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod desk;
 pub mod journal;
 pub mod kernel;
+pub mod layout;
 pub mod liveness;
 pub mod load;
 mod notify;

@@ -30,6 +30,7 @@ use crate::bfdd::Bfdd;
 use crate::clock;
 use crate::journal::Journal;
 use crate::kernel::{self, Job};
+use crate::layout;
 use crate::liveness::{MEASURE_EVERY, measurement, pass_on, session};
 use crate::load::{self, LoadError, load};
 use crate::places::Places;
@@ -61,6 +62,7 @@ pub async fn run(places: Places) -> anyhow::Result<()> {
     let kept = loaded.keep(&places);
     let (config, warnings) = kept.map_err(|error| anyhow::anyhow!("{error}"))?;
     warnings.iter().for_each(|warning| warn!("{warning}"));
+    layout::record(&places, &config.layout)?;
     let (inputs, inbox) = mpsc::channel(INPUTS);
     Router::start(places, Arc::new(config), inputs)?
         .serve(inbox, signals)
