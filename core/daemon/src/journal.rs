@@ -200,7 +200,11 @@ mod tests {
             events.into_iter().for_each(|event| journal.record(event));
         });
         let text = paper.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&text).into_owned()
+        // Levels are padded on the left, which an expectation takes for its own indentation.
+        let text = String::from_utf8_lossy(&text);
+        text.lines()
+            .map(|line| line.trim_start().to_owned() + "\n")
+            .collect()
     }
 
     #[test]
