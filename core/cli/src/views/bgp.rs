@@ -78,15 +78,15 @@ fn daemon(daemon: &RoutingDaemon) -> Text {
 fn neighbors(neighbors: &[Neighbor]) -> Table {
     let mut table = Table::new([
         Column::new("NEIGHBOUR", Align::Left).flexible(),
-        Column::new("AS", Align::Right).dispensable(4),
+        Column::new("AS", Align::Right).dispensable(5),
         Column::new("STATE", Align::Left),
-        Column::new("SINCE", Align::Right).dispensable(2),
+        Column::new("SINCE", Align::Right).dispensable(3),
         Column::new("RECEIVED", Align::Right).dispensable(1),
-        Column::new("SENT", Align::Right).dispensable(3),
-        Column::new("ADDRESS", Align::Left).dispensable(5),
+        Column::new("SENT", Align::Right).dispensable(4),
+        Column::new("ADDRESS", Align::Left).dispensable(6),
         Column::new("LAST ERROR", Align::Left)
             .flexible()
-            .dispensable(6),
+            .dispensable(2),
     ]);
     for neighbor in neighbors {
         table.row([
