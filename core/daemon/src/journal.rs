@@ -161,50 +161,18 @@ fn fields(names: &Names, event: &Event) -> Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex, PoisonError};
-
     use patronus_model::event::{Decision, Reason};
     use patronus_model::ids::{ClassId, SiteNumber, Slot};
     use patronus_model::path::PathCause;
 
     use super::*;
-
-    /// What is written to a log.
-    #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Paper {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extend_from_slice(text);
-            Ok(text.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::log::tests::written;
 
     fn logged(events: Vec<Event>) -> String {
-        let paper = Paper::default();
-        let writer = paper.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .without_time()
-            .with_ansi(false)
-            .with_target(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        written(|| {
             let mut journal = Journal::default();
             events.into_iter().for_each(|event| journal.record(event));
-        });
-        let text = paper.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Levels are padded on the left, which an expectation takes for its own indentation.
-        let text = String::from_utf8_lossy(&text);
-        text.lines()
-            .map(|line| line.trim_start().to_owned() + "\n")
-            .collect()
+        })
     }
 
     #[test]
@@ -241,22 +209,17 @@ mod tests {
             },
         ]);
         expect_test::expect![[r#"
-             WARN site 2 1 → 1 is down (was up): nothing is heard from the far end kind="path" path=".1~2.1" site="site 2"
-             INFO class 1 to site 2 moved from 1 → 1 to 2 → 1: nothing is heard from the far end kind="moved" path=".2~2.1" class="class 1" site="site 2"
-             WARN BGP session with lisbon (10.255.0.2) is down: Hold Timer Expired evil kind="bgp_neighbor" what="lisbon (10.255.0.2)"
-             INFO bfdd answers kind="routing_daemon" what="bfdd"
+            <4> WARN patronus_daemon::journal: site 2 1 → 1 is down (was up): nothing is heard from the far end kind="path" path=".1~2.1" site="site 2"
+            <6> INFO patronus_daemon::journal: class 1 to site 2 moved from 1 → 1 to 2 → 1: nothing is heard from the far end kind="moved" path=".2~2.1" class="class 1" site="site 2"
+            <4> WARN patronus_daemon::journal: BGP session with lisbon (10.255.0.2) is down: Hold Timer Expired evil kind="bgp_neighbor" what="lisbon (10.255.0.2)"
+            <6> INFO patronus_daemon::journal: bfdd answers kind="routing_daemon" what="bfdd"
         "#]].assert_eq(&text);
     }
 
     #[test]
     fn the_last_events_are_kept_and_found_by_number() {
         let mut journal = Journal::default();
-        // Tests share what tracing remembers of each log statement: without a reader here, it may
-        // not be written there.
-        let reader = tracing_subscriber::fmt()
-            .with_writer(std::io::sink)
-            .finish();
-        tracing::subscriber::with_default(reader, || {
+        written(|| {
             for changes in 0..KEPT + 5 {
                 journal.record(Event::Drift { changes });
             }

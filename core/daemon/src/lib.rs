@@ -10,6 +10,7 @@
 //! | What happened lately? | [`journal`] |
 //! | What do the subcommands do? | [`chores`] |
 //! | By what are our kernel objects recognised? | [`layout`] |
+//! | What does a log line look like? | [`mod@log`] |
 
 pub mod bfd;
 mod bfdd;
@@ -21,6 +22,7 @@ pub mod kernel;
 pub mod layout;
 pub mod liveness;
 pub mod load;
+pub mod log;
 mod notify;
 pub mod places;
 pub mod router;

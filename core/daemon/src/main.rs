@@ -1,13 +1,11 @@
 //! `patronusd`: the daemon of a Patronus router.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use patronus_daemon::load::LoadError;
 use patronus_daemon::places::Places;
-use patronus_daemon::{chores, router};
-use tracing_subscriber::EnvFilter;
+use patronus_daemon::{chores, log, router};
 
 /// The daemon of a Patronus router.
 ///
@@ -81,7 +79,7 @@ fn main() -> ExitCode {
 fn run(Arguments { places, command }: Arguments) -> anyhow::Result<ExitCode> {
     match command.unwrap_or(Command::Run) {
         Command::Run => {
-            log();
+            log::start();
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
@@ -96,28 +94,6 @@ fn run(Arguments { places, command }: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::PrepareFrr => chores::prepare_frr(),
     }
-}
-
-/// To standard error, which is the journal under systemd; with time stamps elsewhere, and with
-/// colours on a terminal.
-fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours_are_welcome())
-        .with_writer(std::io::stderr);
-    if journal {
-        builder.without_time().init()
-    } else {
-        builder.init()
-    }
-}
-
-/// On a terminal, unless somebody says no (<https://no-color.org>).
-fn colours_are_welcome() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !refused
 }
 
 #[cfg(test)]
