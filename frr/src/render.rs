@@ -130,6 +130,12 @@ const ROUTE_MAP_DELAY: u8 = 1;
 /// after a reset of its session; with 50 it was 2.1 s.
 const COALESCE_MILLIS: u16 = 100;
 
+/// At how many percent of the prefixes that a neighbour may announce bgpd logs a warning.
+const PREFIX_WARNING: u8 = 80;
+
+/// Minutes until a session that was ended because of too many prefixes is tried again.
+const PREFIX_PAUSE: u16 = 5;
+
 /// FRR 8.4 shows 255 hops with the number and 10.3 without; 254 it shows alike.
 const MOST_HOPS: u8 = 254;
 
@@ -285,6 +291,11 @@ fn activation(desired: &Desired, neighbor: &BgpNeighbor, family: Family) -> Vec<
     }
     if neighbor.advertise == Advertise::EverythingAndDefault {
         lines.push("default-originate".to_owned());
+    }
+    if let Some(most) = neighbor.maximum_prefixes {
+        lines.push(format!(
+            "maximum-prefix {most} {PREFIX_WARNING} restart {PREFIX_PAUSE}"
+        ));
     }
     lines.push(format!(
         "route-map {} in",

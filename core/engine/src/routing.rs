@@ -55,6 +55,7 @@ fn session(config: &RouterConfig, site: &RemoteSite, address: IpAddr) -> Option<
         } else {
             Accept::AllButDefault
         },
+        maximum_prefixes: Some(config.bgp.maximum_prefixes),
         timers: config.bgp.timers,
         bfd: None,
     })

@@ -81,6 +81,9 @@ pub struct BgpNeighbor {
     pub advertise: Advertise,
     /// What is believed.
     pub accept: Accept,
+    /// How many prefixes it may announce before the session is ended for a while; `None`: any
+    /// number.
+    pub maximum_prefixes: Option<u32>,
     /// Keepalive, hold and connect-retry timers.
     pub timers: BgpTimers,
     /// Watch it with the BGP daemon's own BFD (RFC 5882); only for neighbours outside the overlay.

@@ -214,6 +214,8 @@ pub struct Bgp {
     pub timers: BgpTimers,
     /// How long our routes survive the death of our BGP daemon.
     pub graceful_restart: Option<Duration>,
+    /// How many prefixes are taken from each site.
+    pub maximum_prefixes: u32,
     /// Neighbours outside the overlay.
     pub neighbors: Vec<BgpNeighbor>,
     /// A hub only: announce a default route to its spokes.

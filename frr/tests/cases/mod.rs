@@ -66,6 +66,7 @@ pub(crate) fn site(local: u8, remote: u8, address: fn(u8) -> IpAddr) -> BgpNeigh
         next_hop_self: true,
         advertise: Advertise::OwnAndExternal,
         accept: Accept::AllButDefault,
+        maximum_prefixes: Some(20_000),
         timers: BgpTimers::default(),
         bfd: None,
     }
@@ -89,6 +90,7 @@ pub(crate) fn third_party(address: &str, number: u8) -> BgpNeighbor {
         next_hop_self: false,
         advertise: Advertise::Everything,
         accept: Accept::AllButDefault,
+        maximum_prefixes: None,
         timers: BgpTimers {
             keepalive: 60,
             hold: 180,

@@ -36,6 +36,7 @@ pub(super) fn bgp(
             .clone()
             .into_option()
             .map(|span| span.0),
+        maximum_prefixes: bgp.maximum_prefixes.value()?.0,
         neighbors: neighbors?,
         originate_default: *bgp.originate_default.value()?,
     })
@@ -150,6 +151,7 @@ fn neighbor(
         next_hop_self: *file.next_hop_self.value()?,
         advertise: file.advertise.value()?.advertise(),
         accept,
+        maximum_prefixes: None,
         timers: timers?,
         bfd: bfd?,
     })

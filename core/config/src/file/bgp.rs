@@ -21,6 +21,10 @@ section!(
         /// Time for which peers keep this site's routes after its BGP daemon died (RFC 4724), or
         /// `off`.
         graceful_restart: Switch<Span<1_000, 4_095_000, 1_000>>, default "120s", eg "off";
+        /// Prefixes that are taken from each site in each address family. At 80 % bgpd logs a
+        /// warning; beyond it the session is ended for five minutes, so that one site cannot
+        /// exhaust the memory of all others.
+        maximum_prefixes: Count<1, 4_294_967_295>, default "20000", eg "1000";
         /// Neighbours outside of Patronus.
         neighbors: List<Neighbor>, optional, eg "[{address: 10.1.0.254, asn: 65001}]";
         /// Whether this hub announces a default route to the other sites.

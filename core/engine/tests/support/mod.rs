@@ -142,6 +142,7 @@ pub fn config(uplinks: u8, remotes: Vec<RemoteSite>) -> RouterConfig {
             router_id: [10, 255, 0, 1].into(),
             timers: BgpTimers::default(),
             graceful_restart: Some(Duration::from_secs(120)),
+            maximum_prefixes: 20_000,
             neighbors: vec![],
             originate_default: false,
         },

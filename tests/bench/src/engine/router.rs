@@ -182,6 +182,7 @@ fn config(paths: usize) -> Result<RouterConfig> {
             router_id: Ipv4Addr::new(10, 255, 0, 1),
             timers: BgpTimers::default(),
             graceful_restart: Some(Duration::from_secs(120)),
+            maximum_prefixes: 20_000,
             neighbors: Vec::new(),
             originate_default: false,
         },
