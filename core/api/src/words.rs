@@ -109,6 +109,13 @@ pub fn event(names: &Names, event: &Event) -> String {
                  Announce it at one of them, or make one a hub"
             )
         }
+        Event::PrefixRefused { prefix, site } => {
+            let site = names.site(*site);
+            format!(
+                "{site} announces {prefix}, which lies in a LAN of this site: it is not believed. \
+                 Correct it there, or narrow the LAN's prefix here"
+            )
+        }
     }
 }
 

@@ -103,7 +103,10 @@ const fn is_worrying(event: &Event) -> bool {
         | Event::BgpNeighbor {
             established: well, ..
         } => !*well,
-        Event::ApplyFailed { .. } | Event::Drift { .. } | Event::PrefixConflict { .. } => true,
+        Event::ApplyFailed { .. }
+        | Event::Drift { .. }
+        | Event::PrefixConflict { .. }
+        | Event::PrefixRefused { .. } => true,
         // Why traffic moved is in the line before.
         Event::Moved(_) | Event::Configured { .. } | Event::Applied { .. } => false,
     }
@@ -155,6 +158,10 @@ fn fields(names: &Names, event: &Event) -> Fields {
         Event::PrefixConflict { prefix, owner, .. } => Fields {
             site: Some(names.site(*owner)),
             ..of("prefix_conflict", prefix.to_string())
+        },
+        Event::PrefixRefused { prefix, site } => Fields {
+            site: Some(names.site(*site)),
+            ..of("prefix_refused", prefix.to_string())
         },
     }
 }

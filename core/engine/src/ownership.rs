@@ -15,6 +15,8 @@ pub struct Ownership {
     pub owners: BTreeMap<IpNet, SiteNumber>,
     /// Prefixes that two ordinary sites claim: (prefix, owner, loser).
     pub conflicts: BTreeSet<(IpNet, SiteNumber, SiteNumber)>,
+    /// Prefixes within our own LANs that a site claims: they are not believed.
+    pub refused: BTreeSet<(IpNet, SiteNumber)>,
     /// The same as `owners`, by site.
     by_site: BTreeMap<SiteNumber, BTreeSet<IpNet>>,
     hubs: BTreeSet<SiteNumber>,
@@ -25,16 +27,13 @@ impl Ownership {
     #[must_use]
     pub fn new(config: &RouterConfig, learned: &Learned) -> Self {
         let mut ownership = Self::default();
-        let own: BTreeSet<IpNet> = config
-            .lans
-            .iter()
-            .flat_map(|lan| lan.prefixes.iter().copied())
-            .collect();
+        let own: Vec<IpNet> = own_prefixes(config).collect();
         let hubs = config.remotes.iter().filter(|s| s.hub.is_some());
         ownership.hubs = hubs.map(|s| s.number).collect();
         let declared = config.remotes.iter().flat_map(declared);
         for (prefix, site) in declared.chain(learned.routes()) {
-            if own.contains(&prefix) {
+            if own.iter().any(|lan| lan.contains(&prefix)) {
+                ownership.refused.insert((prefix, site));
                 continue;
             }
             let Some(old) = ownership.owners.insert(prefix, site) else {
@@ -75,6 +74,12 @@ impl Ownership {
         allowed.extend(over_hub);
         allowed
     }
+}
+
+/// The prefixes of our LANs.
+pub(crate) fn own_prefixes(config: &RouterConfig) -> impl Iterator<Item = IpNet> + '_ {
+    let lans = config.lans.iter();
+    lans.flat_map(|lan| lan.prefixes.iter().map(IpNet::trunc))
 }
 
 /// What the configuration says that a site owns: its overlay addresses and its prefixes.

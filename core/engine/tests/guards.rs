@@ -9,7 +9,9 @@ mod support;
 
 use std::net::IpAddr;
 
-use patronus_model::kernel::{KernelState, RouteTarget};
+use patronus_engine::Input;
+use patronus_model::event::Event;
+use patronus_model::kernel::{KernelState, LearnedDelta, RouteTarget};
 use patronus_model::layout::KernelLayout;
 use support::*;
 
@@ -71,6 +73,51 @@ fn an_uplink_whose_network_is_wider_than_what_is_guarded_opens_nothing() {
     for overlay in ["10.2.0.9", "10.1.0.9", "10.255.0.2", "10.77.0.1"] {
         assert!(is_dropped(&kernel, overlay), "{overlay}");
     }
+}
+
+#[test]
+fn what_a_site_announces_of_our_own_lan_is_refused_and_cuts_nobody_off() {
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment(1));
+    let next_hop: IpAddr = "10.255.0.2".parse().unwrap();
+    let prefixes = ["10.1.0.0/24", "10.1.0.128/25", "10.7.0.0/24", "10.1.0.0/16"];
+    let learned = LearnedDelta {
+        set: prefixes
+            .map(|prefix| (prefix.parse().unwrap(), next_hop))
+            .into(),
+        ..LearnedDelta::default()
+    };
+    router.input(Input::Learned(learned.clone()));
+    router.input(Input::Learned(learned));
+    let refused = |event: &Event| match event {
+        Event::PrefixRefused {
+            prefix,
+            site: number,
+        } => {
+            assert_eq!(*number, site(2));
+            Some(prefix.to_string())
+        }
+        _ => None,
+    };
+    let refused: Vec<_> = router.events.iter().filter_map(refused).collect();
+    assert_eq!(
+        refused,
+        ["10.1.0.0/24", "10.1.0.128/25"],
+        "each is told once"
+    );
+    let table = KernelLayout::default().class_table(class(VOICE));
+    let is_routed = |prefix: &str| {
+        let prefix = prefix.parse().unwrap();
+        let mut routes = router.kernel.routes.iter();
+        routes.any(|(key, target)| {
+            (key.table, key.prefix) == (table, prefix)
+                && matches!(target, RouteTarget::Nexthop { .. })
+        })
+    };
+    assert_eq!(prefixes.map(is_routed), [false, false, true, true]);
+    assert_eq!(
+        guard(&router.kernel, "10.1.0.200"),
+        Some(RouteTarget::Throw)
+    );
 }
 
 #[test]

@@ -93,6 +93,13 @@ pub enum Event {
         /// Who does not.
         loser: SiteNumber,
     },
+    /// A site announces a prefix that lies in one of our LANs; it is not believed.
+    PrefixRefused {
+        /// The prefix.
+        prefix: ipnet::IpNet,
+        /// Who announces it.
+        site: SiteNumber,
+    },
 }
 
 /// A decision of one class towards one site, with all that led to it.

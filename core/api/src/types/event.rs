@@ -75,6 +75,8 @@ pub(crate) enum EventKind {
     BgpNeighbor,
     /// Two ordinary sites announce the same prefix.
     PrefixConflict,
+    /// A site announces a prefix that lies in one of our LANs.
+    PrefixRefused,
 }
 
 impl From<&event::Event> for EventKind {
@@ -93,6 +95,7 @@ impl From<&event::Event> for EventKind {
             E::RoutingDaemon { .. } => Self::RoutingDaemon,
             E::BgpNeighbor { .. } => Self::BgpNeighbor,
             E::PrefixConflict { .. } => Self::PrefixConflict,
+            E::PrefixRefused { .. } => Self::PrefixRefused,
         }
     }
 }
@@ -112,6 +115,7 @@ pub(crate) enum EventDetails {
     RoutingDaemon(RoutingDaemonChanged),
     BgpNeighbor(BgpNeighborChanged),
     PrefixConflict(PrefixConflict),
+    PrefixRefused(PrefixRefused),
 }
 
 /// A configuration came into force.
@@ -242,6 +246,15 @@ pub(crate) struct PrefixConflict {
     loser_site_id: ID,
 }
 
+/// A site announces a prefix that lies in one of our LANs; it is not believed.
+#[derive(SimpleObject)]
+pub(crate) struct PrefixRefused {
+    /// The prefix.
+    prefix: String,
+    /// Who announces it.
+    site_id: ID,
+}
+
 fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
     use event::Event as E;
     match event {
@@ -307,6 +320,10 @@ fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             prefix: prefix.to_string(),
             owner_site_id: from.names.site(*owner).into(),
             loser_site_id: from.names.site(*loser).into(),
+        }),
+        E::PrefixRefused { prefix, site } => EventDetails::PrefixRefused(PrefixRefused {
+            prefix: prefix.to_string(),
+            site_id: from.names.site(*site).into(),
         }),
     }
 }

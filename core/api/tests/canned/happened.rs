@@ -63,6 +63,10 @@ pub fn every_event() -> Vec<Event> {
             interface: "lan1".parse().unwrap(),
             up: false,
         },
+        Event::PrefixRefused {
+            prefix: "10.1.7.0/24".parse().unwrap(),
+            site: SiteNumber::new(3).unwrap(),
+        },
         Event::PrefixConflict {
             prefix: "10.2.7.0/24".parse().unwrap(),
             owner: SiteNumber::new(3).unwrap(),

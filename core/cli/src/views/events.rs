@@ -50,6 +50,7 @@ impl View for Events {
                         ... on RoutingDaemonChanged { daemon up }
                         ... on BgpNeighborChanged { neighbor established because }
                         ... on PrefixConflict { prefix ownerSiteId loserSiteId }
+                        ... on PrefixRefused { prefix siteId }
                     }
                 }
                 pageInfo { hasNextPage endCursor }

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 use patronus_model::kernel::{RouteKey, RouteTarget};
 use patronus_model::router::{RemoteSite, RouterConfig};
 
+use crate::ownership::own_prefixes;
+
 use super::{Sources, guard, ordinary};
 
 /// What is guarded, and what is local within it. Worked out once: with 10,000 prefixes it takes as
@@ -48,24 +50,22 @@ fn guarded(
         .keys()
         .copied()
         .filter(|prefix| prefix.prefix_len() > 0);
-    overlay_prefixes(config)
-        .chain(owned)
-        .chain(learned.seen())
-        .collect()
+    let lans: Vec<IpNet> = own_prefixes(config).collect();
+    // What was refused must not cut hosts of our own off.
+    let seen = learned
+        .seen()
+        .filter(|prefix| !lans.iter().any(|lan| lan.contains(prefix)));
+    overlay_prefixes(config).chain(owned).chain(seen).collect()
 }
 
 /// What belongs to the overlay whatever anybody announces. Our own LANs do: a part of them that is
 /// not there at present must not be sought on the Internet.
 pub(crate) fn overlay_prefixes(config: &RouterConfig) -> impl Iterator<Item = IpNet> + '_ {
-    let lans = config
-        .lans
-        .iter()
-        .flat_map(|lan| lan.prefixes.iter().map(IpNet::trunc));
     config
         .overlay
         .networks()
         .chain(config.overlay.prefixes.iter().copied())
-        .chain(lans)
+        .chain(own_prefixes(config))
 }
 
 fn local_exceptions(sources: Sources<'_>, guarded: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {

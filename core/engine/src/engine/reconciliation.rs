@@ -28,6 +28,11 @@ impl Engine {
     pub(super) fn own(&mut self) {
         let Some(config) = &self.config else { return };
         let ownership = Ownership::new(config, &self.learned);
+        let refused: Vec<_> = ownership
+            .refused
+            .difference(&self.ownership.refused)
+            .copied()
+            .collect();
         let news: Vec<_> = ownership
             .conflicts
             .difference(&self.ownership.conflicts)
@@ -39,6 +44,9 @@ impl Engine {
                 owner,
                 loser,
             });
+        }
+        for (prefix, site) in refused {
+            self.report(Event::PrefixRefused { prefix, site });
         }
         self.ownership = ownership;
         self.want_change();
