@@ -222,12 +222,14 @@ impl Engine {
         let Some(observed) = &mut self.observed else {
             return BTreeMap::new();
         };
-        for key in configured_endpoints(config)
-            .into_keys()
-            .filter(|key| forgotten.contains(key))
-        {
-            if let Some(peer) = observed.peers.get_mut(&key) {
-                peer.endpoint = None;
+        if !forgotten.is_empty() {
+            for key in configured_endpoints(config)
+                .into_keys()
+                .filter(|key| forgotten.contains(key))
+            {
+                if let Some(peer) = observed.peers.get_mut(&key) {
+                    peer.endpoint = None;
+                }
             }
         }
         let heard = observed.peers.iter();
