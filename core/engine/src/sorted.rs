@@ -13,6 +13,8 @@ pub(crate) fn joined<'a, K: Ord, V>(
     let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
     std::iter::from_fn(move || {
         let order = match (left.peek(), right.peek()) {
+            // Most are equal, and finding that takes a fraction of finding an order.
+            (Some((a, _)), Some((b, _))) if a == b => std::cmp::Ordering::Equal,
             (Some((a, _)), Some((b, _))) => a.cmp(b),
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
