@@ -61,16 +61,21 @@ impl Loaded {
     /// Keeps the keys that are new, and gives out the configuration: it is going to be used.
     ///
     /// # Errors
-    /// A key cannot be kept, or another program made one for the same uplink meanwhile.
+    /// A key cannot be kept.
     pub fn keep(self, places: &Places) -> Result<Parsed, LoadError> {
         let store = KeyStore::new(&places.keys());
         for (uplink, key) in &self.new_keys {
-            store
-                .put(uplink, key)
-                .map_err(|error| LoadError::KeyNotKept {
-                    uplink: uplink.clone(),
-                    reason: error.report(),
-                })?;
+            let Err(error) = store.put(uplink, key) else {
+                continue;
+            };
+            // `patronusd keys` beside a daemon that starts: whoever is first has made the key.
+            if store.get(uplink).is_ok_and(|theirs| theirs.is_some()) {
+                return load(places)?.keep(places);
+            }
+            return Err(LoadError::KeyNotKept {
+                uplink: uplink.clone(),
+                reason: error.report(),
+            });
         }
         Ok(self.parsed)
     }
@@ -124,7 +129,13 @@ pub fn reload(places: &Places, layout: &KernelLayout) -> Result<Parsed, LoadErro
     if loaded.parsed.0.layout != *layout {
         return Err(LoadError::NeedsRestart);
     }
-    loaded.keep(places)
+    let kept = loaded.keep(places)?;
+    // It may have been read once more.
+    if kept.0.layout == *layout {
+        Ok(kept)
+    } else {
+        Err(LoadError::NeedsRestart)
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +168,18 @@ mod tests {
         assert_eq!(made(&good), config.uplinks.len());
         let (again, _) = reload(&good, &config.layout).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(again, config, "the keys are the same");
+    }
+
+    #[test]
+    fn of_two_that_make_a_key_at_the_same_time_the_second_takes_that_of_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml");
+        let places = places(directory.path(), example);
+        let load = || load(&places).unwrap_or_else(|error| panic!("{error}"));
+        let (first, second) = (load(), load());
+        let first = first.keep(&places).unwrap_or_else(|e| panic!("{e}"));
+        let second = second.keep(&places).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(first.0, second.0);
     }
 
     #[test]
