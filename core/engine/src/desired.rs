@@ -454,6 +454,9 @@ fn sysctls(
     set("net/ipv6/conf/all/forwarding".into(), "1");
     // With the compatible mode on, moving a nexthop costs time in proportion to its routes.
     set("net/ipv4/nexthop_compat_mode".into(), "0");
+    // WireGuard in the kernel switches it off whenever one of its interfaces comes up. Doing so
+    // ourselves before lets us put it back in the end.
+    set("net/ipv4/conf/all/send_redirects".into(), "0");
     for tunnel in &topology.tunnels {
         // Paths are asymmetric by design; WireGuard's allowed addresses guard the sources.
         let name = config.layout.tunnel_interface(*tunnel);

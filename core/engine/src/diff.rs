@@ -128,6 +128,8 @@ fn puts(
     late: &BTreeSet<u32>,
     plan: &mut Vec<Change>,
 ) {
+    // What tunnels change by coming up has to be remembered first.
+    put_sysctls(desired, actual, plan, |of_tunnel| !of_tunnel);
     routes.put(plan, |target| !is_late(target));
     put_rules(desired, actual, plan, |rule| !late.contains(&rule.table));
     if desired.overlay != actual.overlay {
@@ -135,9 +137,7 @@ fn puts(
     }
     let tunnels = missing(&desired.tunnels, &actual.tunnels);
     plan.extend(tunnels.map(|(name, tunnel)| Change::PutTunnel(name.clone(), tunnel.clone())));
-    // A parameter of an interface exists only once the interface does.
-    let sysctls = missing(&desired.sysctls, &actual.sysctls);
-    plan.extend(sysctls.map(|(path, value)| Change::PutSysctl(path.clone(), value.clone())));
+    put_sysctls(desired, actual, plan, |of_tunnel| of_tunnel);
     let peers = missing(&desired.peers, &actual.peers);
     plan.extend(peers.map(|((name, key), peer)| Change::PutPeer(name.clone(), *key, peer.clone())));
     if desired.firewall != actual.firewall {
@@ -219,6 +219,22 @@ fn late_tables(desired: &KernelState, actual: &KernelState) -> BTreeSet<u32> {
     let mut tables = BTreeSet::from_iter(late(&desired.routes));
     tables.extend(late(&actual.routes));
     tables
+}
+
+/// A parameter of an interface exists only once the interface does.
+fn put_sysctls(
+    desired: &KernelState,
+    actual: &KernelState,
+    plan: &mut Vec<Change>,
+    wanted: impl Fn(bool) -> bool,
+) {
+    let of_tunnel = |path: &str| {
+        let mut parts = path.split('/');
+        parts.any(|part| desired.tunnels.keys().any(|name| name.as_str() == part))
+    };
+    let sysctls = missing(&desired.sysctls, &actual.sysctls);
+    let sysctls = sysctls.filter(|(path, _)| wanted(of_tunnel(path)));
+    plan.extend(sysctls.map(|(path, value)| Change::PutSysctl(path.clone(), value.clone())));
 }
 
 fn put_rules(
