@@ -19,6 +19,9 @@ needs=(
   mmdebstrap:mmdebstrap
   dpkg-deb:dpkg
   strip:binutils
+  qemu-system-x86_64:qemu-system-x86
+  cpio:cpio
+  depmod:kmod
 )
 
 missing=()

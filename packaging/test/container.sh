@@ -35,20 +35,12 @@ mkdir "$work/tree" "$shared" "$cgroup"
 cp "$script" "$shared/script.sh"
 [ $# = 0 ] || cp "$@" "$shared"
 touch "$shared/log"
-cat >"$shared/run.sh" <<RUN
-timeout --kill-after=5 $patience bash ./script.sh && exit
-status=\$?
-echo "--- exit status \$status; the journal ---"
-journalctl --no-pager --output=short-precise --unit='patronus*'
-echo '--- units that failed ---'
-systemctl --failed --no-pager --no-legend
-exit \$status
-RUN
+cp "$(dirname "$0")/judge.sh" "$shared/run.sh"
 
 # The shell that becomes systemd. It is in its namespaces already.
 cat >"$work/init.sh" <<'INIT'
 set -euo pipefail
-root=$1 work=$2 tree=$2/tree/root
+root=$1 work=$2 patience=$3 tree=$2/tree/root
 mount --make-rprivate /
 # All that is written goes to memory, and vanishes with the namespace.
 mount -t tmpfs -o mode=755 upper "$work/tree"
@@ -88,7 +80,7 @@ After=multi-user.target dbus.service
 [Service]
 Type=exec
 WorkingDirectory=/run/test
-ExecStart=/bin/bash -c 'bash ./run.sh </dev/null >>log 2>&1; echo \$\$? >status.new; mv status.new status'
+ExecStart=/bin/bash -c 'bash ./run.sh $patience </dev/null >>log 2>&1; echo \$\$? >status.new; mv status.new status'
 UNIT
 ln -s ../container-test.service "$units/multi-user.target.wants/container-test.service"
 ip link set lo up
@@ -104,7 +96,7 @@ INIT
   echo 0 >"$cgroup/cgroup.procs"
   # Dies with this script, however that ends.
   exec setpriv --pdeathsig KILL unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child \
-    setsid bash "$work/init.sh" "$root" "$work"
+    setsid bash "$work/init.sh" "$root" "$work" "$patience"
 ) >"$work/console" 2>&1 </dev/null &
 pid=$!
 

@@ -111,6 +111,7 @@ runs() {
   within 20 answers
   within 20 knows_neighbor
   [ -n "$(tunnels)" ] || fail "there are no tunnels"
+  right_wireguard
   [ -n "$(our_frr)" ] || fail "there is no FRR"
   export -f lan become_other
   local their_key
@@ -126,6 +127,19 @@ runs() {
   hardened patronus.service 30
   hardened patronus-frr.service 45
 }
+# The kernel's where it has one.
+right_wireguard() {
+  local tunnel
+  tunnel=$(tunnels | sed -n '/pat-/{s/ //;p;q}')
+  if modprobe wireguard 2>/dev/null; then
+    step "tunnels are of the kernel's WireGuard"
+    [[ $(ip -details link show "$tunnel") =~ wireguard ]] || fail "$(ip -details link show)"
+    none "wireguard-go" "$(wireguards)"
+  else
+    step "tunnels are of wireguard-go"
+    [ -n "$(wireguards)" ] || fail "there is no wireguard-go"
+  fi
+}
 # In the place of the other site, whose peer has this public key. Prints its own; what it starts
 # goes on.
 become_other() {
@@ -134,6 +148,7 @@ become_other() {
   # It has the same programs, and files of its own.
   for folder in /etc/patronus /var/lib/patronus /run/patronus /run/wireguard /etc/frr/patronus \
     /run/frr/patronus /var/tmp; do
+    mkdir -p "$folder"
     mount -t tmpfs other "$folder"
   done
   ip link set lo up

@@ -3,9 +3,12 @@
 # what the package needs, from the sources that apt has here.
 set -euo pipefail
 root=${1:?a directory}
-[ ! -e "$root/etc/debian_version" ] || exit 0
-
-packages=systemd,systemd-sysv,dbus,frr,wireguard-go,nftables,iproute2,iputils-ping,adduser,procps
+packages=systemd,systemd-sysv,dbus,frr,wireguard-go,nftables,iproute2,iputils-ping,adduser,procps,kmod
+mkdir -p "$(dirname "$root")"
+# One makes it, and whoever else wants it waits.
+exec 9>"$root.lock"
+flock 9
+[ "$(cat "$root/.packages" 2>/dev/null)" != "$packages" ] || exit 0
 suite=$(. /etc/os-release && echo "${VERSION_CODENAME:?not a Debian release}")
 # Other sources, of other archives, have nothing that is needed.
 mapfile -t sources < <(
@@ -17,7 +20,6 @@ mapfile -t sources < <(
   exit 1
 }
 
-mkdir -p "$(dirname "$root")"
 new=$(mktemp -d "$root.XXXXXX")
 log=$(mktemp)
 trap 'rm -rf "$new" "$log"' EXIT
@@ -28,5 +30,6 @@ if ! mmdebstrap --quiet --variant=minbase --mode=root --format=directory \
   cat "$log" >&2
   exit 1
 fi
-# Whoever was first has made a root as good as this one.
-mv -T "$new/root" "$root" 2>/dev/null || [ -e "$root/etc/debian_version" ]
+echo "$packages" >"$new/root/.packages"
+rm -rf "$root"
+mv -T "$new/root" "$root"

@@ -1,5 +1,5 @@
-//! Debian's systemd in a container on this machine's kernel, for what only a whole system shows.
-//! The work is done by the scripts of `packaging/test`.
+//! Debian's systemd in a container on this machine's kernel, or in a virtual machine on Debian's own,
+//! for what only a whole system shows. The work is done by the scripts of `packaging/test`.
 
 use std::fs;
 use std::io::Read as _;
@@ -11,12 +11,15 @@ use anyhow::{Context, Result, ensure};
 use crate::deploy::program;
 
 /// What a whole system needs: the program, and the Debian package that has it.
-const NEEDS: [(&str, &str); 5] = [
+const NEEDS: [(&str, &str); 8] = [
     ("mmdebstrap", "mmdebstrap"),
     ("dpkg-deb", "dpkg"),
     ("strip", "binutils"),
     ("unshare", "util-linux"),
     ("findmnt", "util-linux"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("cpio", "cpio"),
+    ("depmod", "kmod"),
 ];
 
 /// Where `cargo` puts what it builds, and the profile that this program was built with.
@@ -33,12 +36,34 @@ struct Built {
 /// When something is missing that this takes, or the script fails; says what it printed, and what
 /// the journal has about our units.
 pub fn with_package(script: &Path) -> Result<String> {
+    let (built, root) = prepared()?;
+    let package = built.package("container")?;
+    let mut container = Command::new(packaging("test/container.sh"));
+    run(container.args([&root, script, &package]), "the container")
+}
+
+/// The same on the kernel of Debian, which has what the kernel of this machine may not have.
+///
+/// # Errors
+/// As those of [`with_package`].
+pub fn with_package_and_stock_kernel(script: &Path) -> Result<String> {
+    let (built, root) = prepared()?;
+    let package = built.package("vm")?;
+    let kernel = root.with_extension("kernel");
+    let mut make = Command::new(packaging("test/kernel.sh"));
+    run(make.args([&root, &kernel]), "fetching Debian's kernel")?;
+    let mut machine = Command::new(packaging("test/vm.sh"));
+    run(
+        machine.args([&kernel, script, &package]),
+        "the virtual machine",
+    )
+}
+
+fn prepared() -> Result<(Built, PathBuf)> {
     check_requirements()?;
     let built = Built::find()?;
     let root = root(&built.target)?;
-    let package = built.package()?;
-    let mut container = Command::new(packaging("test/container.sh"));
-    run(container.args([&root, script, &package]), "the container")
+    Ok((built, root))
 }
 
 /// A file of `packaging`.
@@ -95,12 +120,12 @@ impl Built {
     }
 
     /// Builds the package beside the programs, apart from the one that is to be given away.
-    fn package(&self) -> Result<PathBuf> {
+    fn package(&self, purpose: &str) -> Result<PathBuf> {
         let mut build = Command::new(packaging("build-deb.sh"));
         build
             .arg(&self.target)
             .arg(&self.profile)
-            .arg(self.target.join(&self.profile).join("deb"));
+            .arg(self.target.join(&self.profile).join("deb").join(purpose));
         let said = run(&mut build, "building the package")?;
         let file = said.lines().last().context("build-deb.sh named no file")?;
         Ok(file.into())
