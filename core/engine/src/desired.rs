@@ -443,6 +443,7 @@ fn sysctls(
         config,
         topology,
         environment,
+        ownership,
         ..
     }: Sources<'_>,
 ) -> BTreeMap<String, String> {
@@ -457,13 +458,15 @@ fn sysctls(
     // WireGuard in the kernel switches it off whenever one of its interfaces comes up. Doing so
     // ourselves before lets us put it back in the end.
     set("net/ipv4/conf/all/send_redirects".into(), "0");
+    let mut ours = environment.addresses.iter();
+    let is_told_apart = !ours.any(|ours| ownership.is_allowed_to_mesh(config, *ours));
     for tunnel in &topology.tunnels {
         // Paths are asymmetric by design; WireGuard's allowed addresses guard the sources.
         let name = config.layout.tunnel_interface(*tunnel);
         set(format!("net/ipv4/conf/{name}/rp_filter"), "0");
-        if tunnel.hub.is_none() {
+        if tunnel.hub.is_none() && is_told_apart {
             // The source of every packet would be looked up all the same, to see that it is not
-            // an address of this machine, which no mesh peer is allowed.
+            // an address of this machine, which WireGuard has seen to.
             set(format!("net/ipv4/conf/{name}/accept_local"), "1");
         }
     }

@@ -1,6 +1,7 @@
 //! Which site owns which prefix: what is configured, overridden by what BGP has learned.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use patronus_model::ids::SiteNumber;
@@ -59,6 +60,21 @@ impl Ownership {
     /// The sites that own something.
     pub fn sites(&self) -> impl Iterator<Item = SiteNumber> + '_ {
         self.by_site.keys().copied()
+    }
+
+    /// Whether a site that is no hub may use this address as source.
+    #[must_use]
+    pub fn is_allowed_to_mesh(&self, config: &RouterConfig, address: IpAddr) -> bool {
+        let widest_first = (0..=IpNet::from(address).prefix_len()).map(|length| {
+            let net = IpNet::new(address, length).map(|net| net.trunc());
+            net.ok().and_then(|net| self.owners.get(&net))
+        });
+        let owned = widest_first
+            .flatten()
+            .any(|owner| !self.hubs.contains(owner));
+        let mesh = config.remotes.iter().filter(|site| site.hub.is_none());
+        let mut declared = mesh.flat_map(RemoteSite::prefixes_and_addresses);
+        owned || declared.any(|prefix| prefix.contains(&address))
     }
 
     /// What a peer may use as source and is sent: the prefixes of its site, and those declared for

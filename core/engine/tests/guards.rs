@@ -128,3 +128,24 @@ fn a_peers_address_within_the_prefix_of_a_site_opens_nothing() {
     assert!(is_dropped(&kernel, "10.2.0.1"));
     assert_eq!(guard(&kernel, "10.2.0.1"), Some(RouteTarget::Unreachable));
 }
+
+#[test]
+fn sources_are_looked_up_where_a_site_may_use_an_address_of_ours() {
+    let accepts = |prefix: &str, hub: Option<u8>| {
+        let remotes = vec![remote(2, 1, hub), remote(3, 1, None)];
+        let mut router = Router::new(config(1, remotes), environment(1));
+        let next_hop: IpAddr = "10.255.0.2".parse().unwrap();
+        router.input(Input::Learned(LearnedDelta {
+            set: [(prefix.parse().unwrap(), next_hop)].into(),
+            ..LearnedDelta::default()
+        }));
+        let parameter = "net/ipv4/conf/pat-1-1/accept_local";
+        router.kernel.sysctls.contains_key(parameter)
+    };
+    assert!(accepts("10.7.0.0/16", None));
+    // It has the address of our LAN's interface, 10.1.0.1, in it.
+    assert!(!accepts("10.0.0.0/12", None));
+    assert!(!accepts("0.0.0.0/0", None));
+    // A hub speaks for anybody, but has a tunnel to itself.
+    assert!(accepts("0.0.0.0/0", Some(1)));
+}

@@ -192,6 +192,8 @@ pub struct Environment {
     pub foreign: BTreeSet<IpNet>,
     /// Those of them that an interface is in itself, with no gateway between.
     pub connected: BTreeMap<IpNet, Connected>,
+    /// Addresses of the machine, on whatever interface.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// A network that an interface of the machine is in.

@@ -178,6 +178,7 @@ pub fn environment(uplinks: u8) -> Environment {
         ]
         .into(),
         connected: [("10.1.0.0/24".parse().unwrap(), on_lan())].into(),
+        addresses: ["10.1.0.1".parse().unwrap()].into(),
     }
 }
 

@@ -256,6 +256,7 @@ impl Mirror {
                 .collect(),
             foreign: self.routes.foreign().clone(),
             connected: self.connected(),
+            addresses: self.addresses.keys().map(|(_, net)| net.addr()).collect(),
         }
     }
 

@@ -324,5 +324,6 @@ fn environment() -> Result<Environment> {
         lans: BTreeMap::new(),
         foreign: BTreeSet::from(["192.168.1.0/24".parse()?]),
         connected: BTreeMap::new(),
+        addresses: BTreeSet::new(),
     })
 }
