@@ -112,8 +112,8 @@ pub fn event(names: &Names, event: &Event) -> String {
         Event::PrefixRefused { prefix, site } => {
             let site = names.site(*site);
             format!(
-                "{site} announces {prefix}, which lies in a LAN of this site: it is not believed. \
-                 Correct it there, or narrow the LAN's prefix here"
+                "{site} announces {prefix}, which overlaps a LAN of this site: it is not believed. \
+                 Correct it there, or declare {site} a hub"
             )
         }
     }

@@ -23,7 +23,8 @@ impl Engine {
             let mismatch = policy.matches.check(&flow).err();
             policies.push((policy.name.clone(), mismatch));
             match (mismatch, policy.action) {
-                (None, Action::Drop) => {
+                // Policies are about what is carried on: see ADR 0014.
+                (None, Action::Drop) if !self.is_ours(config, flow.destination) => {
                     return Some(Explanation {
                         flow,
                         policies,
@@ -34,6 +35,7 @@ impl Engine {
                     class = id;
                     break;
                 }
+                (None, Action::Drop) => break,
                 (Some(_), Action::Route(_) | Action::Drop) => {}
             }
         }
@@ -91,16 +93,11 @@ impl Engine {
             .map(|(prefix, site)| (*prefix, *site))
     }
 
-    /// Whether an address is one of this router: in the overlay, on an uplink or on a LAN.
+    /// Whether an address is one of this router.
     fn is_ours(&self, config: &RouterConfig, address: IpAddr) -> bool {
         let environment = self.environment.as_ref();
-        let uplinks = environment.into_iter().flat_map(|e| e.uplinks.values());
-        let lans = environment.into_iter().flat_map(|e| e.lans.values());
-        let on_interfaces = uplinks
-            .flat_map(|uplink| &uplink.addresses)
-            .chain(lans.flat_map(|lan| &lan.addresses));
         config.overlay.address(address) == Some(address)
-            || on_interfaces.map(IpNet::addr).any(|own| own == address)
+            || environment.is_some_and(|it| it.addresses.contains(&address))
     }
 
     /// Whether a network of the main table is a closer match than anything of the overlay.

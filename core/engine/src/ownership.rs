@@ -16,7 +16,8 @@ pub struct Ownership {
     pub owners: BTreeMap<IpNet, SiteNumber>,
     /// Prefixes that two ordinary sites claim: (prefix, owner, loser).
     pub conflicts: BTreeSet<(IpNet, SiteNumber, SiteNumber)>,
-    /// Prefixes within our own LANs that a site claims: they are not believed.
+    /// Prefixes within our own LANs that a site claims, and prefixes around them that one claims
+    /// which is no hub: they are not believed.
     pub refused: BTreeSet<(IpNet, SiteNumber)>,
     /// The same as `owners`, by site.
     by_site: BTreeMap<SiteNumber, BTreeSet<IpNet>>,
@@ -29,11 +30,16 @@ impl Ownership {
     pub fn new(config: &RouterConfig, learned: &Learned) -> Self {
         let mut ownership = Self::default();
         let own: Vec<IpNet> = own_prefixes(config).collect();
+        // Within one of our LANs, or around it: then the site could use our addresses as its own.
+        let ours = |prefix: &IpNet, hub: bool| {
+            own.iter()
+                .any(|lan| lan.contains(prefix) || (!hub && prefix.contains(lan)))
+        };
         let hubs = config.remotes.iter().filter(|s| s.hub.is_some());
         ownership.hubs = hubs.map(|s| s.number).collect();
         let declared = config.remotes.iter().flat_map(declared);
         for (prefix, site) in declared.chain(learned.routes()) {
-            if own.iter().any(|lan| lan.contains(&prefix)) {
+            if ours(&prefix, ownership.hubs.contains(&site)) {
                 ownership.refused.insert((prefix, site));
                 continue;
             }

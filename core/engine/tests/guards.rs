@@ -76,7 +76,23 @@ fn an_uplink_whose_network_is_wider_than_what_is_guarded_opens_nothing() {
 }
 
 #[test]
-fn what_a_site_announces_of_our_own_lan_is_refused_and_cuts_nobody_off() {
+fn a_lease_in_the_network_of_a_site_opens_nothing() {
+    // The site has declared 10.2.0.0/24.
+    for lease in ["10.2.0.5/24", "10.2.0.5/25"] {
+        let kernel = mpls(lease);
+        for theirs in ["10.2.0.9", "10.2.0.200"] {
+            assert!(is_dropped(&kernel, theirs), "{theirs} with {lease}");
+            assert_eq!(
+                guard(&kernel, theirs),
+                Some(RouteTarget::Unreachable),
+                "{theirs} with {lease}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_site_announces_in_or_around_our_own_lan_is_refused_and_cuts_nobody_off() {
     let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment(1));
     let next_hop: IpAddr = "10.255.0.2".parse().unwrap();
     let prefixes = ["10.1.0.0/24", "10.1.0.128/25", "10.7.0.0/24", "10.1.0.0/16"];
@@ -101,7 +117,7 @@ fn what_a_site_announces_of_our_own_lan_is_refused_and_cuts_nobody_off() {
     let refused: Vec<_> = router.events.iter().filter_map(refused).collect();
     assert_eq!(
         refused,
-        ["10.1.0.0/24", "10.1.0.128/25"],
+        ["10.1.0.0/16", "10.1.0.0/24", "10.1.0.128/25"],
         "each is told once"
     );
     let table = KernelLayout::default().class_table(class(VOICE));
@@ -113,7 +129,7 @@ fn what_a_site_announces_of_our_own_lan_is_refused_and_cuts_nobody_off() {
                 && matches!(target, RouteTarget::Nexthop { .. })
         })
     };
-    assert_eq!(prefixes.map(is_routed), [false, false, true, true]);
+    assert_eq!(prefixes.map(is_routed), [false, false, true, false]);
     assert_eq!(
         guard(&router.kernel, "10.1.0.200"),
         Some(RouteTarget::Throw)
@@ -143,9 +159,11 @@ fn sources_are_looked_up_where_a_site_may_use_an_address_of_ours() {
         router.kernel.sysctls.contains_key(parameter)
     };
     assert!(accepts("10.7.0.0/16", None));
-    // It has the address of our LAN's interface, 10.1.0.1, in it.
-    assert!(!accepts("10.0.0.0/12", None));
-    assert!(!accepts("0.0.0.0/0", None));
+    // It has the address of an interface in it.
+    assert!(!accepts("198.18.0.0/15", None));
+    // So has this, but it is not believed: our LAN is in it.
+    assert!(accepts("10.0.0.0/12", None));
+    assert!(accepts("0.0.0.0/0", None));
     // A hub speaks for anybody, but has a tunnel to itself.
     assert!(accepts("0.0.0.0/0", Some(1)));
 }

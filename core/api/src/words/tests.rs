@@ -25,8 +25,8 @@ fn every_event_is_one_line() {
         "bgpd is gone: the kernel keeps forwarding as it was",
         "BGP session with oslo is established",
         "LAN lan1 is down or missing: nobody behind it can be reached",
-        "oslo announces 10.1.7.0/24, which lies in a LAN of this site: it is not believed. \
-         Correct it there, or narrow the LAN's prefix here",
+        "oslo announces 10.1.7.0/24, which overlaps a LAN of this site: it is not believed. \
+         Correct it there, or declare oslo a hub",
         "oslo and lisbon both announce 10.2.7.0/24: oslo has it. \
          Announce it at one of them, or make one a hub",
     ];

@@ -79,11 +79,30 @@ fn local_exceptions(sources: Sources<'_>, guarded: &BTreeSet<IpNet>) -> BTreeSet
             guarded.contains(wide) || ownership.owners.contains_key(wide)
         })
     };
+    let of_uplinks = networks_of_uplinks(sources);
+    // What an uplink is in by a lease does not become local by that, if a site owns it.
+    let taken = |prefix: &IpNet| of_uplinks.contains(prefix) && is_owned(sources, prefix);
     let foreign = environment.foreign.iter().map(IpNet::trunc);
     foreign
+        .filter(|prefix| !taken(prefix))
         .chain(endpoints(sources))
         .filter(|prefix| prefix.prefix_len() > 0 && covered(prefix))
         .collect()
+}
+
+/// The networks that uplinks are in, by configuration or by DHCP.
+fn networks_of_uplinks(Sources { environment, .. }: Sources<'_>) -> BTreeSet<IpNet> {
+    let uplinks = environment.uplinks.values();
+    uplinks
+        .flat_map(|state| state.addresses.iter().map(IpNet::trunc))
+        .collect()
+}
+
+/// Whether a site owns a prefix, or a wider one which contains it and is no default route.
+fn is_owned(Sources { ownership, .. }: Sources<'_>, prefix: &IpNet) -> bool {
+    is_within(prefix, |wide| {
+        wide.prefix_len() > 0 && ownership.owners.contains_key(wide)
+    })
 }
 
 /// Whether a prefix, or a wider one that contains it, is of some kind. Every wider prefix is asked
@@ -95,38 +114,29 @@ fn is_within(prefix: &IpNet, is: impl Fn(&IpNet) -> bool) -> bool {
 
 /// The addresses where peers are spoken to, as far as they lie within what belongs to the overlay:
 /// they belong to an underlay all the same, unless a site owns them.
-fn endpoints(
-    Sources {
-        config, ownership, ..
-    }: Sources<'_>,
-) -> impl Iterator<Item = IpNet> + '_ {
+fn endpoints(sources: Sources<'_>) -> impl Iterator<Item = IpNet> + '_ {
+    let config = sources.config;
     let uplinks = config.remotes.iter().flat_map(|site| &site.uplinks);
     let overlay: Vec<IpNet> = overlay_prefixes(config).collect();
     let hosts = uplinks
         .filter_map(|uplink| Some(IpNet::from(uplink.endpoint?.ip())))
         .filter(move |host| overlay.iter().any(|prefix| prefix.contains(host)));
-    let owned = |wide: &IpNet| wide.prefix_len() > 0 && ownership.owners.contains_key(wide);
-    hosts.filter(move |host| !is_within(host, owned))
+    hosts.filter(move |host| !is_owned(sources, host))
 }
 
 /// What nftables keeps from leaving by an uplink in the clear, whatever the routing tables say:
 /// only what the configuration names, as routes come and go without our table being rewritten. The
 /// guard's routes cover what is learned. What is guarded may be as wide as 10.0.0.0/8, and the
-/// network of an uplink, or a peer's address, lie within it: these are left out.
+/// network of an uplink, or a peer's address, lie within it: these are left out, unless a site owns
+/// them.
 pub(super) fn guarded_by_firewall(sources: Sources<'_>) -> BTreeSet<IpNet> {
-    let Sources {
-        config,
-        environment,
-        ..
-    } = sources;
+    let config = sources.config;
     let declared = config
         .remotes
         .iter()
         .flat_map(RemoteSite::prefixes_and_addresses);
-    let connected = environment
-        .uplinks
-        .values()
-        .flat_map(|state| state.addresses.iter().map(IpNet::trunc));
+    let connected = networks_of_uplinks(sources).into_iter();
+    let connected = connected.filter(|prefix| !is_owned(sources, prefix));
     let holes: BTreeSet<IpNet> = connected.chain(endpoints(sources)).collect();
     let mut guarded = BTreeSet::new();
     for prefix in overlay_prefixes(config).chain(declared) {

@@ -178,7 +178,9 @@ pub fn environment(uplinks: u8) -> Environment {
         ]
         .into(),
         connected: [("10.1.0.0/24".parse().unwrap(), on_lan())].into(),
-        addresses: ["10.1.0.1".parse().unwrap()].into(),
+        addresses: ["10.1.0.1", "198.18.1.1"]
+            .map(|address| address.parse().unwrap())
+            .into(),
     }
 }
 
