@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt as _;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -17,11 +18,19 @@ pub fn start() {
         .with_env_filter(filter)
         .with_ansi(colours_are_welcome())
         .with_writer(std::io::stderr);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
+    if is_the_journal() {
         builder.event_format(for_the_journal()).init()
     } else {
         builder.init()
     }
+}
+
+/// Whether standard error is the journal's, and not only that of a service which started our shell
+/// (systemd.exec(5)).
+fn is_the_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let ours = std::fs::metadata("/proc/self/fd/2");
+    ours.is_ok_and(|it| stream == format!("{}:{}", it.dev(), it.ino()))
 }
 
 /// On a terminal, unless somebody says no (<https://no-color.org>).
@@ -34,7 +43,7 @@ fn for_the_journal() -> Prioritised<Format<Full, ()>> {
     Prioritised(Format::default().without_time())
 }
 
-/// Begins a line with its priority, as sd-daemon(3) has it, so that `journalctl -p warning` finds
+/// Begins every line with its priority, as sd-daemon(3) has it, so that `journalctl -p warning` finds
 /// what needs attention.
 struct Prioritised<F>(F);
 
@@ -56,8 +65,12 @@ where
             Level::INFO => 6,
             Level::DEBUG | Level::TRACE => 7,
         };
-        write!(writer, "<{priority}>")?;
-        self.0.format_event(context, writer, event)
+        let mut text = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut text), event)?;
+        // A line without a priority of its own would be of any importance.
+        text.lines()
+            .try_for_each(|line| writeln!(writer, "<{priority}>{line}"))
     }
 }
 
@@ -106,10 +119,11 @@ pub(crate) mod tests {
     fn the_journal_is_told_how_important_a_line_is() {
         let text = written(|| {
             tracing::warn!(kind = "path", "down");
-            tracing::info!("up");
+            tracing::info!("up, and\n<0>more");
         });
         let expected = "<4> WARN patronus_daemon::log::tests: down kind=\"path\"\n\
-                        <6> INFO patronus_daemon::log::tests: up\n";
+                        <6> INFO patronus_daemon::log::tests: up, and\n\
+                        <6><0>more\n";
         assert_eq!(text, expected);
     }
 }

@@ -15,7 +15,7 @@ pub struct Places {
         global = true
     )]
     pub config: PathBuf,
-    /// What must survive a reboot: private keys
+    /// What must survive a reboot: private keys, and by what our kernel objects are known
     #[arg(
         long,
         default_value = "/var/lib/patronus",
@@ -23,7 +23,7 @@ pub struct Places {
         global = true
     )]
     pub state_dir: PathBuf,
-    /// What need not: the API's socket
+    /// What must survive until a reboot: the API's socket, and what kernel parameters were before
     #[arg(
         long,
         default_value = "/run/patronus",
