@@ -21,14 +21,18 @@ help: ## List what can be done
 
 .PHONY: setup
 setup: ## Install the Debian packages that labs, tests and the demo need
-	@packaging/setup.sh
+	@packaging/setup.sh lab package system
+
+.PHONY: setup-lab
+setup-lab: ## Install only what the demo and the benchmarks need
+	@packaging/setup.sh lab
 
 .PHONY: build
 build: ## Build the programs for production
 	$(CARGO) build --release --locked --bins
 
 .PHONY: demo
-demo: setup build ## Three sites, two uplinks each: cut one, degrade the other, watch calls go on
+demo: setup-lab build ## Three sites, two uplinks each: cut one, degrade the other, watch calls go on
 	@$(AS_ROOT) $(TARGET)/release/patronus-demo
 
 .PHONY: test
@@ -52,11 +56,12 @@ update-golden: ## Rewrite golden files, schemas and references from the code
 	UPDATE_EXPECT=1 $(CARGO) test --locked --workspace --no-fail-fast
 
 .PHONY: bench
-bench: setup build ## Measure everything, side by side with what it should beat
+bench: setup-lab build ## Measure everything, side by side with what it should beat
 	$(AS_ROOT) $(TARGET)/release/patronus-bench all
 
 .PHONY: deb
 deb: build ## Build the Debian package into target/deb
+	@packaging/setup.sh package
 	packaging/build-deb.sh $(TARGET)
 
 .PHONY: clean

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages which labs, tests and the demo need, if any is missing.
+# setup.sh WHAT... : installs the Debian packages which that needs, if any is missing: `lab` (the demo,
+# benchmarks), `package` (making it), `system` (testing it on whole systems).
 set -euo pipefail
 
 # program that must exist : package that has it
-needs=(
+lab=(
   /usr/lib/frr/zebra:frr
   wireguard-go:wireguard-go
   wg:wireguard-tools
@@ -16,14 +17,31 @@ needs=(
   udhcpc:udhcpc
   ps:procps
   cc:gcc
-  mmdebstrap:mmdebstrap
+)
+package=(
+  cc:gcc
   dpkg-deb:dpkg
   strip:binutils
+)
+system=(
+  mmdebstrap:mmdebstrap
   qemu-system-x86_64:qemu-system-x86
   cpio:cpio
   depmod:kmod
 )
 
+needs=()
+for what in "$@"; do
+  case $what in
+  lab) needs+=("${lab[@]}") ;;
+  package) needs+=("${package[@]}") ;;
+  system) needs+=("${system[@]}") ;;
+  *)
+    echo "setup.sh knows lab, package and system, not $what" >&2
+    exit 2
+    ;;
+  esac
+done
 missing=()
 for need in "${needs[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
