@@ -29,7 +29,6 @@ vtysh_enable=yes
 zebra_options=\"-P 0 -K 30 --v6-rr-semantics -s 90000000\"
 bgpd_options=\"-P 0\"
 staticd_options=\"-P 0\"
-bfdd_options=\"-P 0\"
 mgmtd_options=\"-P 0\"
 frr_global_options=\"--log syslog\"
 frr_profile=\"traditional\"
@@ -38,7 +37,7 @@ frr_profile=\"traditional\"
 # dies within a minute of its start stays dead for the rest of it.
 watchfrr_options=\"-i 1 -t 30 --min-restart-interval 1 --max-restart-interval 10\"
 
-# The stock unit allows 1024 files, which 1,000 BFD sessions exceed.
+# The stock unit allows 1024 files, which bgpd with 1,000 neighbours exceeds.
 MAX_FDS=65536
 ";
 

@@ -253,6 +253,7 @@ is_removed() {
   none "unit files" "$(systemctl list-unit-files --no-legend 'patronus*')"
   kernel | same "the kernel" kernel
   sysctls | same "kernel parameters" sysctls
+  files | grep -v -e '^/etc/patronus' -e '^/var/lib/patronus' | same "files but configuration and keys" files
 }
 
 is_purged() {

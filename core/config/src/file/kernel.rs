@@ -53,7 +53,7 @@ section!(
 section!(
     /// Where our objects live in the kernel.
     struct Kernel, "a kernel section" {
-        /// Protocol number of our routes, rules and nexthop objects.
+        /// Protocol number of our routes, rules and nexthop objects, and link group of our tunnels.
         protocol: RouteProtocol, default "80", eg "80";
         /// Number of the first of 1,000 routing tables that are ours.
         table_base: Count<256, 4_294_966_295>, default "7000", eg "20000";
