@@ -26,10 +26,10 @@ trap 'rm -rf "$new" "$log"' EXIT
 if ! mmdebstrap --quiet --variant=minbase --mode=root --format=directory \
   --include="$packages" --aptopt='Acquire::Languages "none"' \
   --dpkgopt='force-unsafe-io' --dpkgopt='path-exclude=/usr/share/locale/*' \
-  "$suite" "$new/root" "${sources[@]}" >"$log" 2>&1; then
+  "$suite" "$new/tree" "${sources[@]}" >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi
-echo "$packages" >"$new/root/.packages"
+echo "$packages" >"$new/tree/.packages"
 rm -rf "$root"
-mv -T "$new/root" "$root"
+mv -T "$new/tree" "$root"

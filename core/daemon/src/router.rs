@@ -18,7 +18,7 @@ use patronus_model::Timestamp;
 use patronus_model::bgp::BgpInstance;
 use patronus_model::event::Event;
 use patronus_model::ids::{IfName, Slot};
-use patronus_model::layout::NexthopId;
+use patronus_model::layout::{KernelLayout, NexthopId};
 use patronus_model::router::RouterConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -82,11 +82,11 @@ fn lock() -> anyhow::Result<UnixListener> {
     })
 }
 
-/// A configuration that has been read again, and who wants to know what came of it.
-type Reread = (
-    Result<Parsed, LoadError>,
-    Option<oneshot::Sender<ReloadOutcome>>,
-);
+/// Who wants to know what came of a reload.
+type Reply = Option<oneshot::Sender<ReloadOutcome>>;
+
+/// A configuration that has been read again.
+type Reread = (Result<Parsed, LoadError>, Reply);
 
 pub(crate) struct Router {
     places: Places,
@@ -105,7 +105,7 @@ pub(crate) struct Router {
     /// When to announce the overlay's addresses; earliest first.
     announcements: VecDeque<Timestamp>,
     /// Configurations that are being read come back here.
-    reread: (mpsc::Sender<Reread>, mpsc::Receiver<Reread>),
+    reread: (jobs::Sender<Reply>, mpsc::Receiver<Reread>),
 }
 
 impl Router {
@@ -134,6 +134,8 @@ impl Router {
             .ok();
         let mut journal = Journal::default();
         journal.rename(Names::of_config(&config));
+        let reread = start_reader(places.clone(), config.layout.clone())
+            .context("starting a thread that reads the configuration")?;
         Ok(Self {
             places,
             config,
@@ -147,9 +149,9 @@ impl Router {
             notices,
             bgp,
             frr,
-            bfdd: Bfdd::default(),
+            bfdd: Bfdd::start(),
             announcements: VecDeque::new(),
-            reread: mpsc::channel(4),
+            reread,
         })
     }
 
@@ -273,7 +275,7 @@ impl Router {
         not_moved.ids
     }
 
-    fn publish(&mut self, bgp: BgpInstance) {
+    fn publish(&self, bgp: BgpInstance) {
         let watched = bgp.neighbors.iter().any(|neighbor| neighbor.bfd.is_some());
         self.bfdd.want(watched);
         let overlay = patronus_frr::Overlay {
@@ -367,12 +369,8 @@ impl Router {
 
     /// Reads the configuration again, aside: files may be slow, and failover must not wait.
     pub(crate) fn reload(&self, reply: Option<oneshot::Sender<ReloadOutcome>>) {
-        let (places, back) = (self.places.clone(), self.reread.0.clone());
-        let layout = self.config.layout.clone();
-        tokio::task::spawn_blocking(move || {
-            // It fails only when we are stopping.
-            let _ = back.blocking_send((load::reload(&places, &layout), reply));
-        });
+        // The thread ends only with us.
+        drop(self.reread.0.send(reply));
     }
 
     /// Puts a configuration into force. A broken one changes nothing.
@@ -390,6 +388,28 @@ impl Router {
         self.handle(Input::Config(Arc::clone(&self.config)));
         Ok(warnings)
     }
+}
+
+/// Reads the configuration whenever it is asked to, one time after the other: what was read last is
+/// what is in force.
+fn start_reader(
+    places: Places,
+    layout: KernelLayout,
+) -> std::io::Result<(jobs::Sender<Reply>, mpsc::Receiver<Reread>)> {
+    let (asked, asking) = jobs::channel::<Reply>();
+    let (back, reread) = mpsc::channel(4);
+    let read = move || {
+        for reply in asking {
+            let result = load::reload(&places, &layout);
+            if back.blocking_send((result, reply)).is_err() {
+                return; // We are stopping.
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(read)?;
+    Ok((asked, reread))
 }
 
 fn start_frr(desired: watch::Receiver<Option<Arc<Desired>>>) -> anyhow::Result<FrrHandle> {

@@ -16,6 +16,9 @@ use super::records::millis;
 use crate::quantity::Rate;
 use crate::sys;
 
+/// A connection in which nothing has arrived for so long hangs: retransmissions after an outage of two
+/// seconds come sooner (RFC 6298).
+const HUNG: Duration = Duration::from_secs(5);
 /// Pauses of at least this long are listed.
 const STALL: Duration = Duration::from_millis(100);
 
@@ -47,7 +50,7 @@ pub struct TcpReport {
     pub mbit_per_s: f64,
     /// Position of the first byte that was not the one sent.
     pub damaged_at: Option<u64>,
-    /// Why the connection ended before it was stopped.
+    /// Why the connection ended before it was stopped, or that it hung when it was.
     pub broken: Option<String>,
     /// The longest time without a byte.
     pub longest_stall: Option<Stall>,
@@ -141,8 +144,16 @@ impl TcpFlow {
     /// Ends the connection and reports.
     #[must_use]
     pub fn stop(mut self) -> TcpReport {
+        // What lasts still is seen only while the connection is meant to go on.
+        let lasting = self.shared.lasting();
         self.end();
-        self.shared.report()
+        let mut report = self.shared.report();
+        report.add(lasting);
+        if let Some(stall) = lasting.filter(|stall| stall.duration_ms >= millis(HUNG)) {
+            let silence = format!("nothing has arrived for {} ms", stall.duration_ms);
+            report.broken.get_or_insert(silence);
+        }
+        report
     }
 
     fn end(&mut self) {
@@ -242,7 +253,7 @@ impl Shared {
     }
 
     fn report(&self) -> TcpReport {
-        let now = self.epoch.elapsed();
+        let lasting = self.lasting().filter(|_| !self.stopped());
         let progress = self.lock();
         let seconds = progress
             .last
@@ -257,22 +268,29 @@ impl Shared {
             stalls: progress.stalls.clone(),
             cpu_seconds: progress.cpu.as_secs_f64(),
         };
-        // A stall that lasts still.
-        let silent = now.saturating_sub(progress.last);
-        if silent >= STALL && !self.stopped() {
-            let stall = Stall {
-                start_ms: millis(progress.last),
-                duration_ms: millis(silent),
-            };
-            report.stalls.push(stall);
-            if report
-                .longest_stall
-                .is_none_or(|longest| longest.duration_ms < stall.duration_ms)
-            {
-                report.longest_stall = Some(stall);
-            }
-        }
+        report.add(lasting);
         report
+    }
+
+    /// The time since the last byte, if that is a stall.
+    fn lasting(&self) -> Option<Stall> {
+        let last = self.lock().last;
+        let silent = self.epoch.elapsed().saturating_sub(last);
+        (silent >= STALL).then(|| Stall {
+            start_ms: millis(last),
+            duration_ms: millis(silent),
+        })
+    }
+}
+
+impl TcpReport {
+    fn add(&mut self, lasting: Option<Stall>) {
+        let Some(stall) = lasting else { return };
+        self.stalls.push(stall);
+        let longest = self.longest_stall;
+        if longest.is_none_or(|longest| longest.duration_ms < stall.duration_ms) {
+            self.longest_stall = Some(stall);
+        }
     }
 }
 
