@@ -93,7 +93,7 @@ pub enum Event {
         /// Who does not.
         loser: SiteNumber,
     },
-    /// A site announces a prefix that lies in one of our LANs; it is not believed.
+    /// A site announces a prefix that overlaps one of our LANs; it is not believed.
     PrefixRefused {
         /// The prefix.
         prefix: ipnet::IpNet,

@@ -75,7 +75,7 @@ pub(crate) enum EventKind {
     BgpNeighbor,
     /// Two ordinary sites announce the same prefix.
     PrefixConflict,
-    /// A site announces a prefix that lies in one of our LANs.
+    /// A site announces a prefix that overlaps one of our LANs.
     PrefixRefused,
 }
 
@@ -246,7 +246,7 @@ pub(crate) struct PrefixConflict {
     loser_site_id: ID,
 }
 
-/// A site announces a prefix that lies in one of our LANs; it is not believed.
+/// A site announces a prefix that overlaps one of our LANs; it is not believed.
 #[derive(SimpleObject)]
 pub(crate) struct PrefixRefused {
     /// The prefix.
