@@ -216,20 +216,9 @@ fn usual(places: &Places, error: &LoadError) -> Assumed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use crate::places::tests::places;
 
     const MINIMAL: &str = include_str!("../../../docs/examples/minimal.yaml");
-
-    fn places(directory: &Path, config: &str) -> Places {
-        let file = directory.join("config.yaml");
-        fs::write(&file, config).unwrap();
-        Places {
-            config: file,
-            state_dir: directory.join("state"),
-            runtime_dir: directory.join("run"),
-            wireguard_go: "wireguard-go".into(),
-        }
-    }
 
     fn custom() -> KernelLayout {
         KernelLayout {

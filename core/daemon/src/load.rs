@@ -141,17 +141,7 @@ pub fn reload(places: &Places, layout: &KernelLayout) -> Result<Parsed, LoadErro
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn places(directory: &Path, config: &str) -> Places {
-        let file = directory.join("config.yaml");
-        fs::write(&file, config).unwrap();
-        Places {
-            config: file,
-            state_dir: directory.join("state"),
-            runtime_dir: directory.join("run"),
-            wireguard_go: "wireguard-go".into(),
-        }
-    }
+    use crate::places::tests::places;
 
     fn made(places: &Places) -> usize {
         fs::read_dir(places.keys()).map_or(0, Iterator::count)

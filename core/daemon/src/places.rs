@@ -72,3 +72,22 @@ impl Places {
             .map_or_else(|| file.to_owned(), |folder| folder.join(file))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use super::Places;
+
+    /// All of them in one directory, with this configuration.
+    pub(crate) fn places(directory: &Path, config: &str) -> Places {
+        let file = directory.join("config.yaml");
+        std::fs::write(&file, config).unwrap();
+        Places {
+            config: file,
+            state_dir: directory.join("state"),
+            runtime_dir: directory.join("run"),
+            wireguard_go: "wireguard-go".into(),
+        }
+    }
+}
