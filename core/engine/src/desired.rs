@@ -21,8 +21,8 @@ use crate::learned::Learned;
 use crate::ownership::Ownership;
 use crate::topology::{Topology, listen_offset, pairs};
 
-pub(crate) use guards::overlay_prefixes;
 use guards::{Guards, guarded_by_firewall};
+pub(crate) use guards::{local_networks, overlay_prefixes};
 pub(crate) use remembered::Remembered;
 
 /// Bytes that WireGuard and UDP add to an inner packet: 32 and 8.

@@ -9,7 +9,7 @@ use patronus_model::policy::{Action, Flow, TrafficClass};
 use patronus_model::router::RouterConfig;
 use patronus_model::view::{Explanation, Outcome};
 
-use crate::desired::overlay_prefixes;
+use crate::desired::{local_networks, overlay_prefixes};
 use crate::engine::Engine;
 
 impl Engine {
@@ -105,12 +105,12 @@ impl Engine {
         let v6 = config.overlay.ipv6.map(|net| IpAddr::V6(net.addr()));
         let ours = [Some(IpAddr::V4(config.overlay.ipv4.addr())), v6];
         let ours = ours.into_iter().flatten().map(IpNet::from);
-        let foreign = self
+        let networks = self
             .environment
             .iter()
-            .flat_map(|environment| environment.foreign.iter());
+            .flat_map(|environment| local_networks(environment, &self.ownership));
         let local = ours
-            .chain(foreign.copied())
+            .chain(networks)
             .filter(|prefix| prefix.contains(&flow.destination));
         let local = local.map(|prefix| prefix.prefix_len()).max();
         let overlay = self.route(flow).map(|(prefix, _)| prefix.prefix_len());

@@ -11,8 +11,11 @@ use std::net::IpAddr;
 
 use patronus_engine::Input;
 use patronus_model::event::Event;
+use patronus_model::ids::Dscp;
 use patronus_model::kernel::{KernelState, LearnedDelta, RouteTarget};
 use patronus_model::layout::KernelLayout;
+use patronus_model::policy::{Flow, Protocol};
+use patronus_model::view::Outcome;
 use support::*;
 
 /// A site whose third uplink is on an MPLS network with addresses of 10.0.0.0/8, which is also what
@@ -88,6 +91,42 @@ fn a_lease_in_the_network_of_a_site_opens_nothing() {
                 "{theirs} with {lease}"
             );
         }
+    }
+}
+
+#[test]
+fn a_lease_in_a_network_that_a_site_only_announces_opens_nothing() {
+    for lease in ["10.7.0.0/24", "10.7.0.128/25"] {
+        let (lease, theirs) = (lease.parse().unwrap(), "10.7.0.200".parse().unwrap());
+        let mut environment = environment(1);
+        let uplink = environment.uplinks.get_mut(&slot(1)).unwrap();
+        uplink.addresses.insert(lease);
+        environment.foreign.insert(lease);
+        let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment);
+        router.input(Input::Learned(LearnedDelta {
+            set: [("10.7.0.0/24".parse().unwrap(), [10, 255, 0, 2].into())].into(),
+            ..LearnedDelta::default()
+        }));
+        router.all_up();
+        assert_eq!(
+            guard(&router.kernel, "10.7.0.200"),
+            Some(RouteTarget::Unreachable),
+            "{lease}"
+        );
+        let flow = Flow {
+            source: "10.1.0.9".parse().unwrap(),
+            destination: theirs,
+            protocol: Protocol::UDP,
+            source_port: None,
+            destination_port: None,
+            dscp: Dscp::new(0).unwrap(),
+            ingress: None,
+        };
+        let explained = router.engine.explain(router.now, flow).unwrap();
+        assert!(
+            matches!(explained.outcome, Outcome::Routed { .. }),
+            "{lease}: {explained:?}"
+        );
     }
 }
 

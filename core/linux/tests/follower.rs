@@ -157,14 +157,17 @@ fn routes_of_zebra_are_learned_and_unlearned() {
             ("10.32.0.0/16", "10.255.0.2"),
             ("10.4.0.0/16", "10.255.0.4"),
             ("10.5.0.0/16", "10.255.0.6"),
-            // From the table that FRR fills, unless the main table serves the same network.
+            // From the table that FRR fills, also where the main table serves the same network.
+            ("10.67.0.0/16", "10.255.0.3"),
             ("10.7.0.0/16", "10.255.0.3"),
             ("0.0.0.0/0", "10.255.0.3"),
             ("fd00:2::/48", "fd00:ff::2"),
             ("fd00:3::/48", "fd00:ff::4"),
         ]);
         ear.until("all are learned", |ear| ear.learned == expected);
-        assert!(ear.environment.foreign.contains(&net("10.66.0.0/16")));
+        for prefix in ["10.66.0.0/16", "10.67.0.0/16"] {
+            assert!(ear.environment.foreign.contains(&net(prefix)), "{prefix}");
+        }
 
         // An object is replaced, one way of an IPv6 route goes, a route moves, routes go.
         ip(

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use patronus_model::kernel::{RouteKey, RouteTarget};
+use patronus_model::kernel::{Environment, RouteKey, RouteTarget};
 use patronus_model::router::{RemoteSite, RouterConfig};
 
-use crate::ownership::own_prefixes;
+use crate::ownership::{Ownership, own_prefixes};
 
 use super::{Sources, guard, ordinary};
 
@@ -79,19 +79,26 @@ fn local_exceptions(sources: Sources<'_>, guarded: &BTreeSet<IpNet>) -> BTreeSet
             guarded.contains(wide) || ownership.owners.contains_key(wide)
         })
     };
-    let of_uplinks = networks_of_uplinks(sources);
-    // What an uplink is in by a lease does not become local by that, if a site owns it.
-    let taken = |prefix: &IpNet| of_uplinks.contains(prefix) && is_owned(sources, prefix);
-    let foreign = environment.foreign.iter().map(IpNet::trunc);
-    foreign
-        .filter(|prefix| !taken(prefix))
+    local_networks(environment, ownership)
         .chain(endpoints(sources))
         .filter(|prefix| prefix.prefix_len() > 0 && covered(prefix))
         .collect()
 }
 
+/// The networks that the main table serves, except what an uplink is in by a lease while a site
+/// owns it: that does not become local by the lease.
+pub(crate) fn local_networks<'a>(
+    environment: &'a Environment,
+    ownership: &'a Ownership,
+) -> impl Iterator<Item = IpNet> + 'a {
+    let of_uplinks = networks_of_uplinks(environment);
+    let taken = move |prefix: &IpNet| of_uplinks.contains(prefix) && is_owned(ownership, prefix);
+    let foreign = environment.foreign.iter().map(IpNet::trunc);
+    foreign.filter(move |prefix| !taken(prefix))
+}
+
 /// The networks that uplinks are in, by configuration or by DHCP.
-fn networks_of_uplinks(Sources { environment, .. }: Sources<'_>) -> BTreeSet<IpNet> {
+fn networks_of_uplinks(environment: &Environment) -> BTreeSet<IpNet> {
     let uplinks = environment.uplinks.values();
     uplinks
         .flat_map(|state| state.addresses.iter().map(IpNet::trunc))
@@ -99,7 +106,7 @@ fn networks_of_uplinks(Sources { environment, .. }: Sources<'_>) -> BTreeSet<IpN
 }
 
 /// Whether a site owns a prefix, or a wider one which contains it and is no default route.
-fn is_owned(Sources { ownership, .. }: Sources<'_>, prefix: &IpNet) -> bool {
+fn is_owned(ownership: &Ownership, prefix: &IpNet) -> bool {
     is_within(prefix, |wide| {
         wide.prefix_len() > 0 && ownership.owners.contains_key(wide)
     })
@@ -121,7 +128,7 @@ fn endpoints(sources: Sources<'_>) -> impl Iterator<Item = IpNet> + '_ {
     let hosts = uplinks
         .filter_map(|uplink| Some(IpNet::from(uplink.endpoint?.ip())))
         .filter(move |host| overlay.iter().any(|prefix| prefix.contains(host)));
-    hosts.filter(move |host| !is_owned(sources, host))
+    hosts.filter(move |host| !is_owned(sources.ownership, host))
 }
 
 /// What nftables keeps from leaving by an uplink in the clear, whatever the routing tables say:
@@ -135,8 +142,8 @@ pub(super) fn guarded_by_firewall(sources: Sources<'_>) -> BTreeSet<IpNet> {
         .remotes
         .iter()
         .flat_map(RemoteSite::prefixes_and_addresses);
-    let connected = networks_of_uplinks(sources).into_iter();
-    let connected = connected.filter(|prefix| !is_owned(sources, prefix));
+    let connected = networks_of_uplinks(sources.environment).into_iter();
+    let connected = connected.filter(|prefix| !is_owned(sources.ownership, prefix));
     let holes: BTreeSet<IpNet> = connected.chain(endpoints(sources)).collect();
     let mut guarded = BTreeSet::new();
     for prefix in overlay_prefixes(config).chain(declared) {

@@ -14,12 +14,13 @@ use crate::netlink::route::{Hop, RTN_UNICAST, Route};
 /// Groups of groups do not exist in the kernel today; this bounds those of tomorrow.
 const DEPTH: usize = 4;
 
-/// What a prefix's best route says.
+/// What a prefix's routes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Learned(IpAddr),
-    Foreign,
-    Neither,
+struct Verdict {
+    /// The overlay address of the site that it leads to.
+    learned: Option<IpAddr>,
+    /// Whether the main table serves it elsewhere.
+    foreign: bool,
 }
 
 /// Routes and nexthop objects, and what was made of them so far.
@@ -163,13 +164,13 @@ impl Routes {
         };
         let mut delta = LearnedDelta::default();
         for prefix in dirty {
-            let verdict = self.verdict(&prefix, overlay);
-            if verdict == Verdict::Foreign {
+            let Verdict { learned, foreign } = self.verdict(&prefix, overlay);
+            if foreign {
                 self.foreign.insert(prefix);
             } else {
                 self.foreign.remove(&prefix);
             }
-            if let Verdict::Learned(gateway) = verdict {
+            if let Some(gateway) = learned {
                 if self.learned.insert(prefix, gateway) != Some(gateway) {
                     delta.set.insert(prefix, gateway);
                 }
@@ -180,32 +181,33 @@ impl Routes {
         delta
     }
 
-    /// A network that the main table serves is foreign, whatever has been learned; but its default
-    /// route says nothing about one that was learned.
+    /// A prefix may be both: which of the two counts depends on what the machine has there.
     fn verdict(&self, prefix: &IpNet, overlay: Option<u32>) -> Verdict {
         let routes = self.by_prefix.get(prefix).map(Vec::as_slice).unwrap_or(&[]);
-        let (main, learned): (Vec<_>, Vec<_>) =
+        let (main, apart): (Vec<_>, Vec<_>) =
             routes.iter().partition(|route| route.key.table == MAIN);
-        match self.best(&main, prefix, overlay) {
-            Verdict::Neither => self.best(&learned, prefix, overlay),
-            verdict => verdict,
+        let main = self.best(&main, prefix, overlay);
+        let apart = self.best(&apart, prefix, overlay);
+        Verdict {
+            learned: main.learned.or(apart.learned),
+            foreign: main.foreign,
         }
     }
 
     fn best(&self, routes: &[&Route], prefix: &IpNet, overlay: Option<u32>) -> Verdict {
-        let Some(best) = routes.iter().map(|route| route.key.metric).min() else {
-            return Verdict::Neither;
-        };
-        let best = routes.iter().filter(|route| route.key.metric == best);
+        let least = routes.iter().map(|route| route.key.metric).min();
+        let best = routes
+            .iter()
+            .filter(|route| Some(route.key.metric) == least);
         let hops: Vec<Hop> = best.flat_map(|route| self.hops(route)).collect();
         let in_overlay = |hop: &&Hop| overlay == Some(hop.index);
-        let gateway = hops.iter().filter(in_overlay).filter_map(|hop| hop.gateway);
-        match gateway.min() {
-            Some(gateway) => Verdict::Learned(gateway),
-            // The overlay's own network.
-            None if hops.iter().any(|hop| in_overlay(&hop)) => Verdict::Neither,
-            None if prefix.prefix_len() == 0 => Verdict::Neither,
-            None => Verdict::Foreign,
+        let gateways = hops.iter().filter(in_overlay).filter_map(|hop| hop.gateway);
+        // The default route of the main table says nothing about one that was learned, and the
+        // overlay's own network is neither.
+        let elsewhere = least.is_some() && !hops.iter().any(|hop| in_overlay(&hop));
+        Verdict {
+            learned: gateways.min(),
+            foreign: elsewhere && prefix.prefix_len() > 0,
         }
     }
 
@@ -354,6 +356,20 @@ mod tests {
         assert_eq!(routes.foreign(), &[net("192.168.0.0/24")].into());
         let gateway = routes.default_gateway(&net("0.0.0.0/0"), 3);
         assert_eq!(gateway, "10.0.0.1".parse().ok());
+    }
+
+    #[test]
+    fn what_was_learned_is_told_although_the_main_table_has_it_too() {
+        let mut routes = Routes::default();
+        routes.put(route("10.8.0.0/16", 0, None, &[(3, "")]), false);
+        let mut apart = route("10.8.0.0/16", 20, None, &[(OVERLAY, "10.255.0.4")]);
+        apart.key.table = 7129;
+        routes.put(apart, false);
+        check(&mut routes, &[("10.8.0.0/16", "10.255.0.4")], &[]);
+        assert_eq!(routes.foreign(), &[net("10.8.0.0/16")].into());
+        routes.delete(&route("10.8.0.0/16", 0, None, &[(3, "")]));
+        check(&mut routes, &[], &[]);
+        assert!(routes.foreign().is_empty());
     }
 
     #[test]
