@@ -95,6 +95,8 @@ pub struct Engine {
     pub(crate) config: Option<Arc<RouterConfig>>,
     pub(crate) topology: Topology,
     pub(crate) environment: Option<Environment>,
+    /// What was last seen of the uplinks' and LANs' interfaces: whether they can be used.
+    interfaces: BTreeMap<IfName, bool>,
     pub(crate) learned: Learned,
     pub(crate) ownership: Ownership,
     pub(crate) health: BTreeMap<PathId, PathHealth>,

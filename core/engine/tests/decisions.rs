@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use patronus_engine::Input;
@@ -14,6 +15,7 @@ use patronus_model::event::{Event, Reason, Verdict};
 use patronus_model::layout::NexthopId;
 use patronus_model::path::{Liveness, Measurement, PathCause};
 use patronus_model::policy::Strategy;
+use patronus_model::router::Gateway;
 use patronus_model::view::LanState;
 use support::*;
 
@@ -66,6 +68,47 @@ fn an_uplink_without_carrier_is_left_at_once() {
         slot: slot(1),
         usable: false
     }));
+}
+
+#[test]
+fn of_an_uplink_that_a_reload_adds_only_its_absence_is_news() {
+    let said = |present: bool| {
+        let mut router = Router::new(config(1, vec![remote(2, 2, None)]), environment(1));
+        router.events.clear();
+        router.input(Input::Config(Arc::new(config(2, vec![remote(2, 2, None)]))));
+        // The follower had not been told yet when it said this.
+        router.input(Input::Environment(environment(1)));
+        let mut around = environment(2);
+        if !present {
+            around.uplinks.remove(&slot(2));
+        }
+        router.input(Input::Environment(around));
+        router
+            .events
+            .retain(|event| matches!(event, Event::Uplink { .. }));
+        router.events
+    };
+    assert_eq!(said(true), []);
+    let away = Event::Uplink {
+        slot: slot(2),
+        usable: false,
+    };
+    assert_eq!(said(false), [away]);
+}
+
+#[test]
+fn a_gateway_that_a_reload_gives_makes_an_uplink_usable() {
+    let mut around = environment(2);
+    around.uplinks.get_mut(&slot(1)).unwrap().gateway4 = None;
+    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), around);
+    router.all_up();
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    let mut config = config(2, vec![remote(2, 2, None)]);
+    config.uplinks[0].gateway4 = Gateway::Static("198.18.1.254".parse().unwrap());
+    router.input(Input::Config(Arc::new(config)));
+    router.all_up();
+    router.seconds(30);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
 }
 
 #[test]

@@ -183,6 +183,9 @@ pub struct Plan(pub Vec<Change>);
 /// What a router has around it that is not ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
+    /// The interfaces that were looked for: those of uplinks and LANs. What is not among them may
+    /// be there all the same.
+    pub looked_for: BTreeSet<IfName>,
     /// The uplinks whose interfaces exist.
     pub uplinks: BTreeMap<Slot, UplinkState>,
     /// The LAN interfaces that exist.

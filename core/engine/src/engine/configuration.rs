@@ -36,9 +36,7 @@ impl Engine {
             paths: self.topology.paths.len(),
             policies: config.policies.len(),
         });
-        if old.is_none() {
-            self.report_what_is_missing(&config);
-        }
+        self.look_around(now);
         self.effects.push_back(Effect::Watch(self.watches(&config)));
         self.effects
             .push_back(Effect::Bgp(Box::new(bgp_instance(&config))));

@@ -1,11 +1,11 @@
 //! What is known of paths, and where traffic goes because of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use patronus_model::Timestamp;
 use patronus_model::event::{Decision, Event};
-use patronus_model::ids::{PathId, SiteNumber, Slot};
+use patronus_model::ids::{IfName, PathId, SiteNumber, Slot};
 use patronus_model::kernel::Environment;
 use patronus_model::layout::NexthopId;
 use patronus_model::path::{Liveness, PathState};
@@ -25,74 +25,55 @@ const ENDPOINT_REPAIR_MAX: Duration = Duration::from_secs(60);
 
 impl Engine {
     pub(super) fn surroundings(&mut self, now: Timestamp, environment: Environment) {
-        let Some(config) = self.config.clone() else {
-            self.environment = Some(environment);
+        self.environment = Some(environment);
+        if self.config.is_some() {
+            self.look_around(now);
+            self.want_change();
+        }
+    }
+
+    /// Draws the conclusions from the surroundings, or from a configuration that sees them with
+    /// other eyes.
+    pub(super) fn look_around(&mut self, now: Timestamp) {
+        let Some((config, environment)) = self.config.clone().zip(self.environment.take()) else {
             return;
         };
-        let mut changed = BTreeSet::new();
-        for uplink in &config.uplinks {
-            let usable = |env: Option<&Environment>| {
-                env.is_some_and(|e| uplink_usable(&config, e, uplink.slot))
-            };
-            let (before, after) = (
-                usable(self.environment.as_ref()),
-                usable(Some(&environment)),
-            );
-            if before != after || self.environment.is_none() {
-                changed.insert(uplink.slot);
-                self.report(Event::Uplink {
-                    slot: uplink.slot,
-                    usable: after,
-                });
-            }
-        }
-        self.report_lans(&config, &environment);
-        self.environment = Some(environment);
+        self.tell_of_interfaces(&config, &environment);
         let mut sites = BTreeSet::new();
         for (path, health) in &mut self.health {
-            if changed.contains(&path.local) {
-                health.uplink_usable = usable(&config, self.environment.as_ref(), *path);
+            let usable = uplink_usable(&config, &environment, path.local);
+            if health.uplink_usable != usable {
+                health.uplink_usable = usable;
                 sites.insert(path.site);
             }
         }
+        self.environment = Some(environment);
         self.judge(now, &sites);
-        self.want_change();
     }
 
-    /// Reports the LANs that came or went.
-    fn report_lans(&mut self, config: &RouterConfig, after: &Environment) {
-        for lan in &config.lans {
-            let before = self.environment.as_ref().is_none_or(|e| lan_up(e, lan));
-            let up = lan_up(after, lan);
-            if before != up {
-                let interface = lan.interface.clone();
-                self.report(Event::Lan { interface, up });
+    /// Reports uplinks and LANs that came or went. Of one that nothing was said of so far, only its
+    /// absence is news.
+    fn tell_of_interfaces(&mut self, config: &RouterConfig, environment: &Environment) {
+        let uplinks = config.uplinks.iter().map(|uplink| {
+            let usable = uplink_usable(config, environment, uplink.slot);
+            let slot = uplink.slot;
+            (&uplink.interface, usable, Event::Uplink { slot, usable })
+        });
+        let lans = config.lans.iter().map(|lan| {
+            let up = lan_up(environment, lan);
+            let interface = lan.interface.clone();
+            (&lan.interface, up, Event::Lan { interface, up })
+        });
+        let looked_for =
+            |(name, ..): &(&IfName, bool, Event)| environment.looked_for.contains(*name);
+        let mut told = BTreeMap::new();
+        for (name, up, event) in uplinks.chain(lans).filter(looked_for) {
+            told.insert(name.clone(), up);
+            if self.interfaces.get(name).copied().unwrap_or(true) != up {
+                self.report(event);
             }
         }
-    }
-
-    /// Reports what is not there when we start: later, only changes are news.
-    pub(super) fn report_what_is_missing(&mut self, config: &RouterConfig) {
-        let Some(environment) = self.environment.clone() else {
-            return;
-        };
-        for uplink in &config.uplinks {
-            if !uplink_usable(config, &environment, uplink.slot) {
-                self.report(Event::Uplink {
-                    slot: uplink.slot,
-                    usable: false,
-                });
-            }
-        }
-        for lan in &config.lans {
-            if !lan_up(&environment, lan) {
-                let interface = lan.interface.clone();
-                self.report(Event::Lan {
-                    interface,
-                    up: false,
-                });
-            }
-        }
+        self.interfaces = told;
     }
 
     pub(super) fn liveness(&mut self, now: Timestamp, path: PathId, liveness: Liveness) {

@@ -169,7 +169,12 @@ pub fn environment(uplinks: u8) -> Environment {
         carrier: true,
         addresses: ["10.1.0.1/24".parse().unwrap()].into(),
     };
+    let wans = (1..=uplinks).map(|n| format!("wan{n}"));
     Environment {
+        looked_for: wans
+            .chain(["lan0".into()])
+            .map(|name| name.parse().unwrap())
+            .collect(),
         uplinks: (1..=uplinks).map(|n| (slot(n), state(n))).collect(),
         lans: [("lan0".parse().unwrap(), lan)].into(),
         foreign: [

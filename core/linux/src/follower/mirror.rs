@@ -238,6 +238,7 @@ impl Mirror {
             .map(|link| (link.name.as_str(), link))
             .collect();
         Environment {
+            looked_for: self.uplinks.values().chain(&self.lans).cloned().collect(),
             uplinks: self
                 .uplinks
                 .iter()

@@ -320,6 +320,7 @@ fn environment() -> Result<Environment> {
         Ok((Slot::new(number)?, state))
     };
     Ok(Environment {
+        looked_for: BTreeSet::new(),
         uplinks: (1..=UPLINKS).map(state).collect::<Result<_>>()?,
         lans: BTreeMap::new(),
         foreign: BTreeSet::from(["192.168.1.0/24".parse()?]),
