@@ -112,7 +112,7 @@ pub fn recorded(places: &Places) -> anyhow::Result<Option<KernelLayout>> {
 /// made must have been removed by then: nobody would recognise it any more.
 ///
 /// # Errors
-/// [`LoadError::NeedsRestart`], or it cannot be found out or written down.
+/// [`LoadError::LeftOver`], or it cannot be found out or written down.
 pub fn record(places: &Places, layout: &KernelLayout) -> anyhow::Result<()> {
     if let Some(old) = recorded(places)? {
         if old == *layout {
@@ -122,7 +122,7 @@ pub fn record(places: &Places, layout: &KernelLayout) -> anyhow::Result<()> {
             .and_then(|mut kernel| kernel.observe())
             .map_err(|error| anyhow!(error.report()))?;
         if !diff(&KernelState::default(), &left).0.is_empty() {
-            return Err(LoadError::NeedsRestart.into());
+            return Err(LoadError::LeftOver.into());
         }
     }
     let text = serde_json::to_string_pretty(&Record::from(layout))?;
@@ -191,9 +191,10 @@ fn configured(places: &Places) -> Result<Assumed, LoadError> {
 fn usual(places: &Places, error: &LoadError) -> Assumed {
     let why = match error {
         LoadError::Unreadable { .. } => "cannot be read",
-        LoadError::Invalid(_) | LoadError::NeedsRestart | LoadError::KeyNotKept { .. } => {
-            "is not valid"
-        }
+        LoadError::Invalid(_)
+        | LoadError::OtherLayout
+        | LoadError::LeftOver
+        | LoadError::KeyNotKept { .. } => "is not valid",
     };
     let layout = KernelLayout::default();
     let doubt = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use patronus_config::{Diagnostic, Outside, Parsed};
+use patronus_config::{Diagnostic, Outside, Parsed, Severity};
 use patronus_linux::{KeyStore, PrivateKey};
 use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
@@ -28,12 +28,18 @@ pub enum LoadError {
     /// The file is not a valid configuration.
     #[error("{}", display(.0))]
     Invalid(Vec<Diagnostic>),
-    /// What marks our kernel objects cannot be changed while they are there.
+    /// What marks our kernel objects cannot be changed while we run with it.
     #[error(
-        "the section `kernel` has changed: what is in the kernel would not be recognised any more. \
-         Stop patronusd, run `patronus teardown`, and start it again"
+        "the section `kernel` has changed, which a reload cannot apply: what is in the kernel would \
+         not be recognised any more. Stop patronusd, run `patronus teardown`, and start it again"
     )]
-    NeedsRestart,
+    OtherLayout,
+    /// What marks our kernel objects is not what marked those that are still there.
+    #[error(
+        "the section `kernel` is another than that by which what is in the kernel was made. Run \
+         `patronus teardown`, which removes it, and start patronusd again; or put the section back"
+    )]
+    LeftOver,
     /// The configuration is good, but a key that it needs cannot be kept.
     #[error("the new key of uplink {uplink} cannot be kept: {reason}. Nothing was changed")]
     KeyNotKept {
@@ -44,9 +50,20 @@ pub enum LoadError {
     },
 }
 
+/// How many findings a message holds: it goes to the journal, line by line.
+const TOLD: usize = 40;
+
 fn display(diagnostics: &[Diagnostic]) -> String {
-    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+    // What stands in the way comes before what is only odd.
+    let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics
+        .iter()
+        .partition(|found| found.severity == Severity::Error);
+    let told = errors.into_iter().chain(warnings);
+    let told = told.take(TOLD).map(ToString::to_string);
+    let more = diagnostics.len().saturating_sub(TOLD);
+    let rest = (more > 0)
+        .then(|| format!("and {more} more; `patronus config check` on the file lists them all"));
+    told.chain(rest).collect::<Vec<_>>().join("\n")
 }
 
 /// A configuration that was read, and has changed nothing yet.
@@ -127,14 +144,14 @@ pub fn load(places: &Places) -> Result<Loaded, LoadError> {
 pub fn reload(places: &Places, layout: &KernelLayout) -> Result<Parsed, LoadError> {
     let loaded = load(places)?;
     if loaded.parsed.0.layout != *layout {
-        return Err(LoadError::NeedsRestart);
+        return Err(LoadError::OtherLayout);
     }
     let kept = loaded.keep(places)?;
     // It may have been read once more.
     if kept.0.layout == *layout {
         Ok(kept)
     } else {
-        Err(LoadError::NeedsRestart)
+        Err(LoadError::OtherLayout)
     }
 }
 
@@ -186,7 +203,7 @@ mod tests {
         };
         assert!(matches!(
             reload(&moved, &layout),
-            Err(LoadError::NeedsRestart)
+            Err(LoadError::OtherLayout)
         ));
         assert_eq!(made(&moved), 0);
     }

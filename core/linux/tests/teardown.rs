@@ -157,12 +157,14 @@ fn looking_around_leaves_no_trace_and_sees_what_is_in_the_way() {
         );
         others();
         std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
+        ip("link set wan0 group 80");
         run("nft add chain inet other c");
         run("nft add rule inet other c meta mark set 7");
         let mut expected = absent;
         expected.extend([
             "rule priorities",
             "routing tables",
+            "link group",
             "packet marks",
             "reverse path filter",
         ]);

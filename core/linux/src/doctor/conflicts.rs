@@ -12,6 +12,7 @@ use crate::command::run;
 use crate::error::Error;
 use crate::kernel::{owns_priority, owns_table};
 use crate::netlink::Netlink;
+use crate::netlink::link::{self, Link};
 use crate::netlink::route::{self, Route};
 use crate::netlink::rule::{self, Found};
 use crate::nftables::TABLE;
@@ -37,6 +38,16 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Capability> {
             foreign_routes(layout),
             ["our routes", "packets follow somebody else's routes"],
             "remove these routes, or set another table_base in the configuration",
+        ),
+        free(
+            "link group",
+            true,
+            foreign_links(layout),
+            [
+                "telling our tunnels from other interfaces",
+                "packets from these interfaces count as packets from tunnels, by their DSCP",
+            ],
+            "ip link set dev NAME group default",
         ),
         free(
             "packet marks",
@@ -115,6 +126,16 @@ fn foreign_routes(layout: &KernelLayout) -> Result<Vec<String>, Error> {
         })?);
     }
     Ok(tables.into_iter().collect())
+}
+
+fn foreign_links(layout: &KernelLayout) -> Result<Vec<String>, Error> {
+    let group = layout.tunnel_group();
+    let found = Netlink::open()?.dump(&link::list(), "interfaces", |_, payload| {
+        let link = Link::read(payload)?;
+        let theirs = link.group == group && !layout.owns_interface(&link.name);
+        theirs.then(|| format!("{} is in group {group}", link.name))
+    })?;
+    Ok(found)
 }
 
 /// The ruleset as text; empty when it cannot be listed, which another probe reports.
