@@ -6,6 +6,7 @@
 //! one of IPv6 in the class standard, and a TCP connection in each direction in the class bulk,
 //! which is on the LTE. A move is one of any class at any site.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -44,7 +45,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     wait_until_best(&mut network)?;
     std::thread::sleep(SETTLING);
 
+    let carrying = [
+        network.path_of("berlin", "lisbon", "voice")?,
+        network.path_of("berlin", "lisbon", "standard")?,
+    ];
+    let carrying: BTreeSet<&str> = carrying.iter().flat_map(|path| path.split('→')).collect();
     let moves = network.all_moves()?;
+    let by_the_wan = lost_by_the_wan(&network, &carrying)?;
     let streams = [
         network.stream("berlin", "lisbon", VOICE, Family::V4)?,
         network.stream("berlin", "lisbon", STANDARD, Family::V6)?,
@@ -71,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .flat_map(|report| [Some(&report.a_to_b), report.b_to_a.as_ref()]);
     let sent: u64 = flows.flatten().map(|flow| flow.sent).sum();
-    let by_the_wan = lost_by_the_wan(&network)?;
+    let by_the_wan = lost_by_the_wan(&network, &carrying)? - by_the_wan;
     network.lab.stop()?;
 
     let count = |metric: &str, value: u64| Row::new(metric, value as f64, "1");
@@ -92,10 +99,21 @@ fn is_whole(connection: TcpFlow) -> Result<()> {
     Ok(())
 }
 
-/// Packets of whatever kind that the emulated WAN had no room for; it is told to lose none.
-fn lost_by_the_wan(network: &Network) -> Result<u64> {
-    let links = network.lab.links().context("asking the WAN emulator")?;
-    let ways = links.iter().flat_map(|link| [link.up, link.down]);
+/// Packets of whatever kind for which the emulated WAN had no room on these uplinks of any site,
+/// since the lab came up; it is told to lose none.
+fn lost_by_the_wan(network: &Network, uplinks: &BTreeSet<&str>) -> Result<u64> {
+    let states = network.lab.links().context("asking the WAN emulator")?;
+    let links: BTreeSet<&str> = network
+        .lab
+        .plan()
+        .uplinks()
+        .filter(|(_, uplink)| uplinks.contains(uplink.name.as_str()))
+        .map(|(_, uplink)| uplink.link.as_str())
+        .collect();
+    let ways = states
+        .iter()
+        .filter(|state| links.contains(state.link.as_str()))
+        .flat_map(|state| [state.up, state.down]);
     Ok(ways
         .map(|way| way.lost + way.swallowed + way.overflowed)
         .sum())

@@ -1,12 +1,14 @@
 //! Whole networks of Patronus routers in a lab: what tests, benchmarks and the demo stand on.
 
 pub mod bare;
+pub mod carried;
 pub mod container;
 pub mod demo;
 pub mod deploy;
 pub mod network;
 pub mod state;
 
+pub use carried::Carried;
 pub use deploy::{Deployed, Deployment};
 pub use network::{Family, Network};
 pub use state::State;

@@ -1,112 +1,101 @@
 //! Hubs and spokes.
 
-use anyhow::{Context, Result};
-use patronus_e2e::network::PATIENCE;
-use patronus_e2e::{Family, Network};
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use anyhow::Result;
+use patronus_e2e::network::{PATIENCE, STANDARD, VOICE};
+use patronus_e2e::{Carried, Family, Network, alone};
+use serde_json::json;
 
 const TWO_HUBS: &str = include_str!("../topologies/two-hubs.yaml");
 
-/// Packets received and sent by a spoke on its tunnel to a hub, by the hub's number.
-fn carried(network: &Network, spoke: &str, hub: u8) -> Result<(u64, u64)> {
-    let all = network.tunnel_packets(spoke)?;
-    all.get(&format!("pat-1-1-{hub}"))
-        .copied()
-        .context("no tunnel to that hub")
+/// What a spoke's tunnels carry of a stream to the other spoke.
+fn streamed(network: &Network, at: &str, port: u16, family: Family) -> Result<Carried> {
+    Carried::at(network, at, || {
+        let stream = network.stream("oslo", "porto", port, family)?;
+        std::thread::sleep(Duration::from_secs(2));
+        let report = stream.stop();
+        assert_eq!(report.lost(), 0, "{report:?}");
+        Ok(())
+    })
 }
 
 #[test]
-fn spokes_reach_each_other_over_a_hub() -> Result<()> {
-    let network = Network::up(TWO_HUBS)?;
-    network.ping("oslo", "porto", Family::V4)?;
-    network.ping("porto", "oslo", Family::V6)?;
-    let tunnels = network.tunnel_packets("oslo")?;
-    assert!(
-        tunnels.keys().all(|name| name.starts_with("pat-1-1-")),
-        "{tunnels:?}"
-    );
+fn spokes_reach_each_other_over_a_hub_and_each_class_uses_its_path() -> Result<()> {
+    let _alone = alone();
+    let network = Network::up_with(TWO_HUBS, |_, config| {
+        // Another path than that of the default class, or nobody would miss the policy.
+        config["classes"][0]["strategy"] = json!({ "preference": ["lte", "fibre"] });
+    })?;
+    for family in [Family::V4, Family::V6] {
+        // The number of the hub is the last of a tunnel's name; either of the two will do.
+        for (port, uplinks) in [(VOICE, "pat-2-2-"), (STANDARD, "pat-1-1-")] {
+            for spoke in ["oslo", "porto"] {
+                let carried = streamed(&network, spoke, port, family)?;
+                for by in [carried.came_by(), carried.left_by()] {
+                    assert!(
+                        by.starts_with(uplinks),
+                        "port {port} at {spoke}, {family:?}: {by} of {carried:?}"
+                    );
+                }
+            }
+        }
+    }
     network.lab.stop()
 }
 
 #[test]
 fn packets_may_go_by_one_hub_and_return_by_the_other() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up_with(TWO_HUBS, |site, config| {
         // A closer match than what hub-a announces.
         let sites = config["sites"].as_array_mut().into_iter().flatten();
         for hub in sites.filter(|hub| site == "porto" && hub["id"] == "hub-b") {
-            hub["prefixes"] = json!(["10.3.0.0/25"]);
+            hub["prefixes"] = json!(["10.3.0.0/25", "fd00:3::/65"]);
         }
     })?;
-    network.wait_until(PATIENCE, |network| {
-        network.ping("oslo", "porto", Family::V4).map(|()| true)
-    })?;
-    let before = (
-        carried(&network, "porto", 1)?,
-        carried(&network, "porto", 2)?,
-    );
-    let host = network.lab.host("oslo", 1)?.node().clone();
-    let target = network.address("porto", Family::V4)?.to_string();
-    host.run([
-        "ping", "-n", "-c", "300", "-i", "0.01", "-W", "1", "-q", &target,
-    ])?;
-    let after = (
-        carried(&network, "porto", 1)?,
-        carried(&network, "porto", 2)?,
-    );
-    // Some 10 packets a second of BFD are in all four numbers.
-    let (came_by_a, sent_by_a) = (after.0.0 - before.0.0, after.0.1 - before.0.1);
-    let (came_by_b, sent_by_b) = (after.1.0 - before.1.0, after.1.1 - before.1.1);
-    assert!(came_by_a > came_by_b + 200, "{before:?} {after:?}");
-    assert!(sent_by_b > sent_by_a + 200, "{before:?} {after:?}");
+    for family in [Family::V4, Family::V6] {
+        network.wait_until(PATIENCE, |network| {
+            network.ping("oslo", "porto", family).map(|()| true)
+        })?;
+        let carried = streamed(&network, "porto", STANDARD, family)?;
+        assert_eq!(carried.came_by(), "pat-1-1-1", "{family:?}");
+        assert_eq!(carried.left_by(), "pat-1-1-2", "{family:?}");
+    }
     network.lab.stop()
 }
 
 #[test]
 fn a_hub_may_attract_everything_by_a_default_route() -> Result<()> {
+    let _alone = alone();
     let mut network = Network::up_with(TWO_HUBS, |site, config| {
         if site == "hub-a" {
             config["bgp"]["originate_default"] = true.into();
         }
     })?;
-    network.wait_until(PATIENCE, |network| {
-        let routes = network.patronus.at("oslo")?.json(&["routes"])?;
-        let list = routes.as_array().map(Vec::as_slice).unwrap_or_default();
-        let leads_to_hub =
-            |route: &&Value| route["prefix"] == "0.0.0.0/0" && route["siteId"] == "hub-a";
-        Ok(list.iter().any(|route| leads_to_hub(&route)))
-    })?;
+    let beyond = network.lab.host("hub-a", 1)?.node().clone();
+    let hub = network.lab.router("hub-a")?.node().clone();
+    let oslo = network.lab.host("oslo", 1)?.node().clone();
     // Something beyond the hub that no other route leads to.
-    let beyond = network.lab.host("hub-a", 1)?;
-    beyond
-        .node()
-        .run(["ip", "addr", "add", "198.51.100.1/32", "dev", "lo"])?;
-    let via = network.address("hub-a", Family::V4)?.to_string();
-    network.lab.router("hub-a")?.node().run([
-        "ip",
-        "route",
-        "add",
-        "198.51.100.1/32",
-        "via",
-        &via,
-    ])?;
-    let host = network.lab.host("oslo", 1)?.node().clone();
-    let before = carried(&network, "oslo", 1)?;
-    host.run([
-        "ping",
-        "-n",
-        "-c",
-        "50",
-        "-i",
-        "0.02",
-        "-W",
-        "1",
-        "-q",
-        "198.51.100.1",
-    ])?;
-    let after = carried(&network, "oslo", 1)?;
-    assert!(
-        after.1 - before.1 >= 50 && after.0 - before.0 >= 50,
-        "{before:?} {after:?}"
-    );
+    for (family, default, target, length) in [
+        (Family::V4, "0.0.0.0/0", "198.51.100.1", "32"),
+        (Family::V6, "::/0", "2001:db8:99::1", "128"),
+    ] {
+        network.wait_until(PATIENCE, |network| {
+            let routes = network.patronus.at("oslo")?.json(&["routes"])?;
+            let mut list = routes.as_array().into_iter().flatten();
+            Ok(list.any(|route| route["prefix"] == default && route["siteId"] == "hub-a"))
+        })?;
+        let prefix = format!("{target}/{length}");
+        beyond.run(["ip", "addr", "add", &prefix, "dev", "lo"])?;
+        let via = network.address("hub-a", family)?.to_string();
+        hub.run(["ip", "route", "add", &prefix, "via", &via])?;
+        let carried = Carried::at(&network, "oslo", || {
+            let ping = ["ping", "-n", "-c", "600", "-i", "0.005", "-W", "1", "-q"];
+            oslo.run(ping.into_iter().chain([target])).map(drop)
+        })?;
+        assert_eq!(carried.came_by(), "pat-1-1-1", "{family:?}");
+        assert_eq!(carried.left_by(), "pat-1-1-1", "{family:?}");
+    }
     network.lab.stop()
 }

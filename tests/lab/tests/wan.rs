@@ -243,6 +243,21 @@ fn a_connection_survives_a_cut_and_tells_how_long_it_stalled() {
 }
 
 #[test]
+fn a_connection_that_hangs_when_it_is_stopped_is_broken() {
+    let lab = two_sites("delay: 3ms");
+    let (from, to) = ends(&lab, 5001, false);
+    let rate = Some(Rate::bits(8_000_000));
+    let flow = TcpFlow::start(&TcpSpec { from, to, rate }).unwrap();
+    sleep(500);
+    lab.cut("one", "u", Cut::Swallow).unwrap();
+    sleep(5500);
+    let report = flow.stop();
+    let why = report.broken.expect("nothing has arrived for 5 s");
+    assert!(why.contains("nothing has arrived"), "{why}");
+    assert!(report.bytes > 0 && report.damaged_at.is_none());
+}
+
+#[test]
 fn a_stream_over_ipv6_carries_its_dscp_and_a_capture_sees_each_packet() {
     let lab = two_sites("");
     let isp = lab.node("isp").unwrap();
