@@ -21,7 +21,7 @@ put() { install -D -m "$1" "$2" "$root/$3"; }
 fill() {
   local date
   date=$(date -u -R -d "@$SOURCE_DATE_EPOCH")
-  sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/${size:-}/; s/@DATE@/$date/" "$1"
+  sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/${size:-}/; s/@GLIBC@/${glibc:-}/; s/@DATE@/$date/" "$1"
 }
 compress() { gzip -9n >"$root/$1"; }
 
@@ -81,9 +81,16 @@ fish fish/vendor_completions.d/patronus.fish
 FILES
 }
 
+# The newest glibc of which a program uses a symbol.
+needed_glibc() {
+  objdump -T "$root/usr/sbin/patronusd" "$root/usr/bin/patronus" |
+    grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -V | tail -1
+}
+
 control() {
-  local size script
+  local size script glibc
   size=$(du -sk "$root" | cut -f1)
+  glibc=$(needed_glibc)
   mkdir "$root/DEBIAN"
   for script in postinst prerm postrm; do
     install -m 755 "$here/debian/$script" "$root/DEBIAN/$script"
