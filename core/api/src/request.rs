@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use patronus_model::policy::Flow;
 use patronus_model::view::{BfdView, BgpView, EventRecord, Explanation, RouterView};
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +37,8 @@ pub enum Request {
     LastMove(oneshot::Sender<Option<EventRecord>>),
     /// What happens to a flow; `None` before there is a configuration.
     Explain(Flow, oneshot::Sender<Option<Explanation>>),
+    /// Forgets a prefix that no site announces any more; answers whether there was such a one.
+    Forget(IpNet, oneshot::Sender<bool>),
     /// Reads the configuration file again.
     Reload(oneshot::Sender<ReloadOutcome>),
 }

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use async_graphql::{Context, EmptySubscription, ID, Object, Result, SDLExportOptions};
+use ipnet::IpNet;
 use patronus_model::ids::{Dscp, IfName, SiteId};
 use patronus_model::policy::{Flow, Protocol};
-use patronus_model::view::{PathView, RouteView};
+use patronus_model::view::{PathView, RouteOrigin, RouteView};
 
 use crate::error::{Failure, Refusal};
 use crate::page::{Page, Wanted};
@@ -137,7 +138,8 @@ impl Query {
         let inner = contains.as_deref().map(route::parse_contained).transpose();
         let inner = inner.map_err(Refusal::from)?;
         let meant = |route: &&RouteView| {
-            site.as_ref().is_none_or(|site| route.site == *site)
+            site.as_ref()
+                .is_none_or(|site| route.site.as_ref() == Some(site))
                 && inner.is_none_or(|inner| route.prefix.contains(&inner))
         };
         let key = |route: &RouteView| route.prefix.to_string();
@@ -226,6 +228,29 @@ impl Mutation {
         let daemon = &Session::of(context)?.daemon;
         let outcome = daemon.ask(RELOAD, Request::Reload).await;
         Ok(outcome.map_err(Refusal::from)?.into())
+    }
+
+    /// Forgets a prefix that no site announces any more: from then on packets for it go wherever
+    /// the main table leads. Gives the prefix back.
+    async fn forget_prefix(&self, context: &Context<'_>, prefix: String) -> Result<String> {
+        let session = Session::of(context)?;
+        let example = "is not a prefix. Use one like 10.7.0.0/24";
+        let wanted: IpNet = prefix
+            .parse()
+            .map_err(|_| bad("prefix", &prefix, &example))?;
+        let wanted = wanted.trunc();
+        let from = session.snapshot().await?;
+        let ask = |reply| Request::Forget(wanted, reply);
+        match session.ask(ask).await? {
+            true => Ok(wanted.to_string()),
+            false => {
+                let withdrawn = from.view.routes.iter();
+                let withdrawn = withdrawn.filter(|route| route.origin == RouteOrigin::Withdrawn);
+                let known: Vec<String> = withdrawn.map(|r| r.prefix.to_string()).collect();
+                let known = known.iter().map(String::as_str);
+                Err(not_found("withdrawn prefix", prefix, known).into())
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_graphql::SimpleObject;
 use ipnet::IpNet;
 use patronus_model::path::{PathCause, PathState};
-use patronus_model::view::{BgpView, LanState, NeighborView, PathView, RouteView};
+use patronus_model::view::{BgpView, LanState, NeighborView, PathView, RouteOrigin, RouteView};
 
 use crate::snapshot::Snapshot;
 use crate::types::path::PathStatus;
@@ -156,7 +156,10 @@ fn silent(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
             let ours = |address: &IpAddr| IpNet::from(*address) == route.prefix;
             site.addresses.iter().any(ours)
         };
-        let routed = |route: &RouteView| route.site == site.id && !own(route);
+        let routed = |route: &RouteView| {
+            let theirs = route.site.as_ref() == Some(&site.id);
+            theirs && route.origin != RouteOrigin::Withdrawn && !own(route)
+        };
         if sessions().count() == 0
             || !sessions().all(settled)
             || from.view.routes.iter().any(routed)

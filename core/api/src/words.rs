@@ -70,8 +70,11 @@ pub fn event(names: &Names, event: &Event) -> String {
             format!("{} applied in {}", count(*changes, "change"), span(*took))
         }
         Event::ApplyFailed { reason, retry_in } => {
-            let again = span(*retry_in);
-            format!("not everything could be applied: {reason}; next attempt in {again}")
+            let again = match retry_in.is_zero() {
+                true => "at once".to_owned(),
+                false => format!("in {}", span(*retry_in)),
+            };
+            format!("not everything could be applied: {reason}; next attempt {again}")
         }
         Event::Drift { changes } => {
             let what = count(*changes, "change");
@@ -116,6 +119,17 @@ pub fn event(names: &Names, event: &Event) -> String {
                  Correct it there, or declare {site} a hub"
             )
         }
+        Event::ReloadRefused { problem } => {
+            let (first, rest) = problem.split_once('\n').unwrap_or((problem, ""));
+            let more = match rest.lines().count() {
+                0 => String::new(),
+                rest => format!(" (and {rest} more)"),
+            };
+            format!("the configuration was not reloaded: {first}{more}")
+        }
+        Event::RoutingRefused { reason } => {
+            format!("FRR could not be configured, and is as it was: {reason}")
+        }
     }
 }
 
@@ -142,6 +156,12 @@ fn short_reason(reason: Reason) -> String {
         Reason::PathGone => "the old path does not exist any more".to_owned(),
         Reason::PathDown(cause) | Reason::PathDegraded(cause) => cause.to_string(),
         Reason::Preferred { well_for } => format!("preferred, and well for {}", span(well_for)),
+        Reason::Calmer { well_for } => {
+            format!(
+                "the old path flaps, this one is well for {}",
+                span(well_for)
+            )
+        }
         Reason::Faster { current, better } => {
             format!("{} instead of {}", latency(better), latency(current))
         }
@@ -161,6 +181,12 @@ pub(crate) fn reason(reason: Reason, before: Option<&str>) -> String {
         Reason::Preferred { well_for } => {
             format!(
                 "the class prefers it, and it had been well for {}",
+                span(well_for)
+            )
+        }
+        Reason::Calmer { well_for } => {
+            format!(
+                "{before} flaps, and this one had been well for {}",
                 span(well_for)
             )
         }
@@ -231,6 +257,7 @@ fn after_failure(names: &Names, reason: Reason, rest: &[Candidate]) -> Option<St
         | Reason::Adopted
         | Reason::PathGone
         | Reason::Preferred { .. }
+        | Reason::Calmer { .. }
         | Reason::Faster { .. }
         | Reason::Reconfigured => false,
     };

@@ -161,7 +161,7 @@ pub(crate) struct Policy {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Route {
     pub(crate) prefix: String,
-    pub(crate) site_id: String,
+    pub(crate) site_id: Option<String>,
     pub(crate) origin: String,
 }
 

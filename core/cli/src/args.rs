@@ -147,6 +147,23 @@ Examples:
     )]
     Explain(ExplainArgs),
 
+    /// Forget a prefix that no site announces any more, so that it is sought elsewhere
+    #[command(after_help = "\
+What a site has announced once stays unreachable when it is announced no more, so that nothing
+for it leaves in the clear while the site is away. Forget what was announced by mistake.
+
+Examples:
+  patronus routes | grep 'announced no more'
+  patronus forget 10.7.0.0/24")]
+    Forget {
+        /// The prefix, as `patronus routes` shows it
+        #[arg(value_name = "PREFIX")]
+        prefix: String,
+        /// Print JSON, with the field names of the API
+        #[arg(long)]
+        json: bool,
+    },
+
     /// Read the configuration file again; a file with errors changes nothing
     #[command(after_help = "\
 Examples:

@@ -85,6 +85,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
             ..
         }) => show(&views::last_move::LastMove, &how),
         Command::Explain(args) => show(&explain(args.flow), &args.show),
+        Command::Forget { prefix, json } => runtime.block_on(forget(&client, &prefix, json)),
         Command::Reload { json } => runtime.block_on(reload::reload(&client, json)),
         Command::Config(command) => config::run(command),
         Command::Doctor { json } => doctor::doctor(json),
@@ -123,6 +124,21 @@ async fn events(client: &Client, args: EventsArgs) -> Result<u8, Trouble> {
     } else {
         show(client, &view, &args.show).await
     }
+}
+
+async fn forget(client: &Client, prefix: &str, json: bool) -> Result<u8, Trouble> {
+    const MUTATION: &str = "mutation Forget($prefix: String!) { forgetPrefix(prefix: $prefix) }";
+    let data = client.ask(MUTATION, &json!({ "prefix": prefix })).await?;
+    if json {
+        output::write_json(&data)?;
+    } else {
+        let gone = data.get("forgetPrefix").and_then(|gone| gone.as_str());
+        let gone = gone.unwrap_or(prefix);
+        output::write(&format!(
+            "{gone} is forgotten: packets for it go where the main table leads.\n"
+        ))?;
+    }
+    Ok(0)
 }
 
 fn explain(flow: FlowArgs) -> views::explain::Explain {

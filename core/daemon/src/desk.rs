@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use patronus_api::{Diagnostic, ReloadOutcome, Request};
 use patronus_config::Severity;
+use patronus_engine::Input;
 use patronus_engine::bfd::{Diagnostic as BfdDiagnostic, State};
 use patronus_frr::state::{BfdPeer, SessionState};
 use patronus_frr::status::{DaemonStatus, NeighborStatus};
@@ -89,6 +90,13 @@ impl Router {
             Request::LastMove(reply) => drop(reply.send(self.journal.newest(is_move))),
             Request::Explain(flow, reply) => {
                 let _ = reply.send(self.engine.explain(clock::now(), flow));
+            }
+            Request::Forget(prefix, reply) => {
+                let known = self.engine.is_withdrawn(&prefix);
+                if known {
+                    self.handle(Input::Forget(prefix));
+                }
+                let _ = reply.send(known);
             }
             Request::Reload(reply) => self.reload(Some(reply)),
         }

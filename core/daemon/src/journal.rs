@@ -106,7 +106,9 @@ const fn is_worrying(event: &Event) -> bool {
         Event::ApplyFailed { .. }
         | Event::Drift { .. }
         | Event::PrefixConflict { .. }
-        | Event::PrefixRefused { .. } => true,
+        | Event::PrefixRefused { .. }
+        | Event::ReloadRefused { .. }
+        | Event::RoutingRefused { .. } => true,
         // Why traffic moved is in the line before.
         Event::Moved(_) | Event::Configured { .. } | Event::Applied { .. } => false,
     }
@@ -163,6 +165,8 @@ fn fields(names: &Names, event: &Event) -> Fields {
             site: Some(names.site(*site)),
             ..of("prefix_refused", prefix.to_string())
         },
+        Event::ReloadRefused { .. } => alone("reload_refused"),
+        Event::RoutingRefused { .. } => alone("routing_refused"),
     }
 }
 

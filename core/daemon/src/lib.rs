@@ -4,6 +4,7 @@
 //! | question | module |
 //! |---|---|
 //! | Who calls the engine, and in what order? | [`router`] |
+//! | How is FRR told what it should be, and what does it say? | `routing` |
 //! | How is the kernel observed and changed? | [`kernel`] |
 //! | Where do BFD packets come and go? | [`bfd`], [`liveness`] |
 //! | Who answers the API? | [`desk`] |
@@ -26,3 +27,5 @@ pub mod log;
 mod notify;
 pub mod places;
 pub mod router;
+mod routing;
+mod signals;

@@ -12,18 +12,16 @@ use anyhow::Context as _;
 use patronus_api::{Names, ReloadOutcome};
 use patronus_config::{Diagnostic, Parsed};
 use patronus_engine::{Effect, Engine, Input};
-use patronus_frr::{Daemon, Desired, Frr, FrrEvent, FrrHandle, FrrPaths};
+use patronus_frr::{Desired, FrrHandle};
 use patronus_linux::{FastLane, Follower, Notice};
 use patronus_model::Timestamp;
-use patronus_model::bgp::BgpInstance;
 use patronus_model::event::Event;
 use patronus_model::ids::{IfName, Slot};
 use patronus_model::layout::{KernelLayout, NexthopId};
 use patronus_model::router::RouterConfig;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::bfd::{BfdConfig, BfdDriver, BfdHandle, Farewell};
 use crate::bfdd::Bfdd;
@@ -34,19 +32,11 @@ use crate::layout;
 use crate::liveness::{MEASURE_EVERY, measurement, pass_on, session};
 use crate::load::{self, LoadError, load};
 use crate::places::Places;
+use crate::routing;
+use crate::signals::{Asked, Signals};
 
 /// Inputs that may wait for the engine. More than all paths of a large router going down at once.
 const INPUTS: usize = 8192;
-
-/// When, after zebra came, it is told of the overlay's addresses again; see
-/// [`patronus_linux::Kernel::announce_overlay`]. Late enough for a zebra that is just starting, on
-/// a machine that is just booting.
-const ANNOUNCE_AFTER: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-];
 
 /// Runs the role until the daemon is told to stop. The kernel goes on forwarding then.
 ///
@@ -95,15 +85,15 @@ pub(crate) struct Router {
     pub(crate) started: Timestamp,
     pub(crate) journal: Journal,
     lane: FastLane,
-    jobs: jobs::Sender<Job>,
+    pub(crate) jobs: jobs::Sender<Job>,
     pub(crate) bfd: BfdHandle,
     follower: Follower,
     notices: mpsc::Receiver<Notice>,
-    bgp: watch::Sender<Option<Arc<Desired>>>,
+    pub(crate) bgp: watch::Sender<Option<Arc<Desired>>>,
     pub(crate) frr: Option<FrrHandle>,
-    bfdd: Bfdd,
+    pub(crate) bfdd: Bfdd,
     /// When to announce the overlay's addresses; earliest first.
-    announcements: VecDeque<Timestamp>,
+    pub(crate) announcements: VecDeque<Timestamp>,
     /// Configurations that are being read come back here.
     reread: (jobs::Sender<Reply>, mpsc::Receiver<Reread>),
 }
@@ -129,7 +119,7 @@ impl Router {
         let bfd = BfdDriver::spawn(BfdConfig::default(), move |event| pass_on(&event, &inputs))
             .context("starting BFD")?;
         let (bgp, desired) = watch::channel(None);
-        let frr = start_frr(desired)
+        let frr = routing::start(desired)
             .inspect_err(|error| warn!(%error, "FRR cannot be used: no routes are exchanged"))
             .ok();
         let mut journal = Journal::default();
@@ -275,87 +265,6 @@ impl Router {
         not_moved.ids
     }
 
-    fn publish(&self, bgp: BgpInstance) {
-        let watched = bgp.neighbors.iter().any(|neighbor| neighbor.bfd.is_some());
-        self.bfdd.want(watched);
-        let overlay = patronus_frr::Overlay {
-            subnet_v4: Some(self.config.overlay.ipv4.trunc()),
-            subnet_v6: self.config.overlay.ipv6.map(|net| net.trunc()),
-            learned_table: Some(self.config.layout.learned_table()),
-        };
-        self.bgp
-            .send_replace(Some(Arc::new(Desired { bgp, overlay })));
-    }
-
-    fn routing(&mut self, event: FrrEvent) {
-        let neighbor = |address: std::net::IpAddr, established, reason| Event::BgpNeighbor {
-            neighbor: self.neighbor_name(address),
-            established,
-            reason,
-        };
-        match event {
-            FrrEvent::DaemonLost { daemon, reason } => {
-                debug!(%daemon, reason, "lost");
-                self.routing_daemon(daemon, false);
-            }
-            FrrEvent::DaemonBack { daemon, version } => {
-                debug!(%daemon, %version, "connected");
-                self.routing_daemon(daemon, true);
-            }
-            FrrEvent::Applied(applied) => {
-                info!(commands = applied.commands.len(), "FRR is configured")
-            }
-            FrrEvent::ApplyFailed(reason) => warn!("FRR could not be configured: {reason}"),
-            FrrEvent::NeighborUp(address) => {
-                self.journal.record(neighbor(address, true, None));
-            }
-            FrrEvent::NeighborDown { address, reason } => {
-                self.journal.record(neighbor(address, false, reason));
-            }
-        }
-    }
-
-    fn announce(&mut self) {
-        let now = clock::now();
-        if self.announcements.front().is_some_and(|due| *due <= now) {
-            self.announcements.pop_front();
-            drop(self.jobs.send(Job::Announce));
-        }
-    }
-
-    fn routing_daemon(&mut self, daemon: Daemon, up: bool) {
-        if daemon == Daemon::Zebra && up {
-            self.announcements = ANNOUNCE_AFTER.map(|after| clock::now() + after).into();
-        }
-        let name = daemon.to_string();
-        if matches!(daemon, Daemon::Zebra | Daemon::Bgpd) {
-            // Routes come and go with these two only; the engine reports it.
-            self.handle(Input::RoutingDaemon(name, up));
-        } else {
-            let event = Event::RoutingDaemon { daemon: name, up };
-            self.journal.record(event);
-        }
-    }
-
-    /// The site or the description of a neighbour; its address if there is none.
-    fn neighbor_name(&self, address: std::net::IpAddr) -> String {
-        let site = self
-            .config
-            .remotes
-            .iter()
-            .find(|s| s.addresses().any(|a| a == address));
-        let named = self
-            .config
-            .bgp
-            .neighbors
-            .iter()
-            .find(|n| n.address == address);
-        let name = site
-            .map(|s| s.id.to_string())
-            .or(named.map(|n| n.description.clone()));
-        name.map_or_else(|| address.to_string(), |name| format!("{name} ({address})"))
-    }
-
     fn measure(&mut self) {
         let Ok(snapshot) = self.bfd.snapshot() else {
             return;
@@ -378,8 +287,13 @@ impl Router {
         &mut self,
         result: Result<Parsed, LoadError>,
     ) -> Result<Vec<Diagnostic>, LoadError> {
-        let (config, warnings) =
-            result.inspect_err(|error| warn!("the configuration was not reloaded:\n{error}"))?;
+        let (config, warnings) = result.inspect_err(|error| {
+            let problem = error.to_string();
+            // The event's line in the log has the first of them.
+            let rest: Vec<String> = problem.lines().skip(1).map(str::to_owned).collect();
+            self.journal.record(Event::ReloadRefused { problem });
+            rest.iter().for_each(|finding| warn!("{finding}"));
+        })?;
         warnings.iter().for_each(|warning| warn!("{warning}"));
         self.config = Arc::new(config);
         self.journal.rename(Names::of_config(&self.config));
@@ -410,15 +324,6 @@ fn start_reader(
         .name("reader".to_owned())
         .spawn(read)?;
     Ok((asked, reread))
-}
-
-fn start_frr(desired: watch::Receiver<Option<Arc<Desired>>>) -> anyhow::Result<FrrHandle> {
-    let paths = FrrPaths::debian().context("/etc/frr: is the package frr installed?")?;
-    let written = patronus_frr::bootstrap::install(&paths).context("preparing FRR's pathspace")?;
-    if !written.is_empty() {
-        info!(?written, "FRR's pathspace prepared");
-    }
-    Ok(Frr::spawn(paths, desired, std::future::pending()))
 }
 
 fn input(notice: Notice) -> Input {
@@ -464,36 +369,5 @@ async fn next<T>(receiver: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
     match receiver {
         Some(receiver) => receiver.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-/// What signals ask for.
-enum Asked {
-    Stop,
-    Reload,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let catch = |kind| signal(kind).context("catching signals");
-        Ok(Self {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
-            hangup: catch(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
-        }
     }
 }

@@ -69,7 +69,10 @@ const fn is_forced(reason: Reason) -> bool {
         | Reason::Initial
         | Reason::Adopted
         | Reason::Reconfigured => true,
-        Reason::PathDegraded(_) | Reason::Preferred { .. } | Reason::Faster { .. } => false,
+        Reason::PathDegraded(_)
+        | Reason::Preferred { .. }
+        | Reason::Calmer { .. }
+        | Reason::Faster { .. } => false,
     }
 }
 
@@ -242,6 +245,9 @@ impl Judge<'_> {
             return Reason::Initial;
         }
         let well_for = option.health.well_for(self.now);
+        if self.current.health.suppressed && !option.health.suppressed {
+            return Reason::Calmer { well_for };
+        }
         match (
             &self.class.strategy,
             self.current.health.measured.rtt,
@@ -287,8 +293,8 @@ impl Judge<'_> {
             .map(|remaining| Verdict::HoldingDown { remaining }),
             // A path that is up for the first time has nothing to prove: otherwise one that came a
             // moment after the others, and after the grace, would lie idle for the whole hold.
-            Reason::Preferred { .. } if self.arrives(option) => None,
-            Reason::Preferred { .. } | Reason::Faster { .. } => {
+            Reason::Preferred { .. } | Reason::Calmer { .. } if self.arrives(option) => None,
+            Reason::Preferred { .. } | Reason::Calmer { .. } | Reason::Faster { .. } => {
                 rest(failover.hold, option.health.well_for(self.now))
                     .map(|remaining| Verdict::HoldingDown { remaining })
             }

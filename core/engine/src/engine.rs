@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use patronus_model::Timestamp;
 use patronus_model::bgp::BgpInstance;
 use patronus_model::event::Event;
@@ -52,6 +53,8 @@ pub enum Input {
     Moved(Vec<NexthopId>),
     /// Something of ours was touched.
     Touched,
+    /// A prefix that no site announces any more is to be forgotten, and guarded no longer.
+    Forget(IpNet),
     /// Time has passed.
     Tick,
 }
@@ -110,8 +113,8 @@ pub struct Engine {
     dirty: bool,
     /// A difference between them would be our own doing.
     expected: bool,
-    /// Plans in a row after each of which the kernel still was not as desired, although nothing
-    /// new was asked for.
+    /// Plans in a row that were carried out, and after each of which the kernel still was not as
+    /// desired, although nothing new was asked for.
     rounds: u32,
     failures: u32,
     next_tick: Timestamp,
@@ -167,6 +170,7 @@ impl Engine {
             Input::Applied(outcome) => self.applied(now, outcome),
             Input::Moved(failed) => self.not_moved(&failed),
             Input::Touched => self.observe(),
+            Input::Forget(prefix) => self.forget(&prefix),
             Input::Tick => {}
         }
         self.pass_time(now);

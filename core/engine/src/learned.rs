@@ -29,6 +29,24 @@ struct Entry {
     expires: Option<Timestamp>,
 }
 
+/// A prefix that was announced at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// Whose it was, as far as is known.
+    site: Option<SiteNumber>,
+    /// When its route went.
+    withdrawn: Option<Timestamp>,
+}
+
+impl Seen {
+    const fn at(site: SiteNumber) -> Self {
+        Self {
+            site: Some(site),
+            withdrawn: None,
+        }
+    }
+}
+
 /// The learned routes.
 #[derive(Clone, Debug, Default)]
 pub struct Learned {
@@ -37,9 +55,10 @@ pub struct Learned {
     /// is who.
     said: BTreeMap<IpNet, IpAddr>,
     routes: BTreeMap<IpNet, Entry>,
-    /// Prefixes that have been seen, and whose they were as far as is known: they are guarded even
-    /// when nobody announces them any more.
-    seen: BTreeMap<IpNet, Option<SiteNumber>>,
+    /// Prefixes that have been seen: they are guarded even when nobody announces them any more.
+    seen: BTreeMap<IpNet, Seen>,
+    /// How many of them are remembered of each site when it announces them no more.
+    memory: usize,
     daemons_down: BTreeSet<String>,
     stale_until: Option<Timestamp>,
     next_expiry: Option<Timestamp>,
@@ -56,7 +75,8 @@ impl Learned {
         let known: BTreeSet<SiteNumber> = self.sites.values().copied().collect();
         self.routes.retain(|_, entry| known.contains(&entry.site));
         self.seen
-            .retain(|_, site| site.is_some_and(|site| known.contains(&site)));
+            .retain(|_, seen| seen.site.is_some_and(|site| known.contains(&site)));
+        self.memory = usize::try_from(config.bgp.maximum_prefixes).unwrap_or(usize::MAX);
         for (prefix, next_hop) in self.said.clone() {
             self.learn(prefix, next_hop);
         }
@@ -93,7 +113,7 @@ impl Learned {
     /// there is no such site.
     fn learn(&mut self, prefix: IpNet, next_hop: IpAddr) -> Option<bool> {
         let site = self.sites.get(&next_hop).copied()?;
-        self.seen.insert(prefix, Some(site));
+        self.seen.insert(prefix, Seen::at(site));
         let old = self.routes.insert(
             prefix,
             Entry {
@@ -110,7 +130,7 @@ impl Learned {
         if self.routes.contains_key(&prefix) || !self.sites.values().any(|known| *known == site) {
             return false;
         }
-        self.seen.insert(prefix, Some(site));
+        self.seen.insert(prefix, Seen::at(site));
         let expires = self.expiry(now + CONVERGENCE);
         self.routes.insert(
             prefix,
@@ -123,9 +143,12 @@ impl Learned {
     }
 
     /// Takes over what was guarded when we started, until the configuration changes.
-    pub fn guard(&mut self, prefixes: impl Iterator<Item = IpNet>) {
+    pub fn guard(&mut self, now: Timestamp, prefixes: impl Iterator<Item = IpNet>) {
         for prefix in prefixes {
-            self.seen.entry(prefix).or_insert(None);
+            self.seen.entry(prefix).or_insert(Seen {
+                site: None,
+                withdrawn: Some(now),
+            });
         }
     }
 
@@ -154,11 +177,53 @@ impl Learned {
         if self.next_expiry.is_none_or(|at| now < at) {
             return false;
         }
-        let before = self.routes.len();
-        self.routes
-            .retain(|_, entry| entry.expires.is_none_or(|at| now < at));
+        let is_over = |entry: &mut Entry| entry.expires.is_some_and(|at| at <= now);
+        let gone = self.routes.extract_if(.., |_, entry| is_over(entry));
+        let gone: Vec<(IpNet, Entry)> = gone.collect();
+        for (prefix, entry) in &gone {
+            let withdrawn = Some(now);
+            let site = Some(entry.site);
+            self.seen.insert(*prefix, Seen { site, withdrawn });
+        }
         self.next_expiry = self.routes.values().filter_map(|entry| entry.expires).min();
-        self.routes.len() != before
+        self.bound();
+        !gone.is_empty()
+    }
+
+    /// Forgets what was withdrawn longest ago of a site that has announced more than it may.
+    fn bound(&mut self) {
+        let mut by_site: BTreeMap<SiteNumber, Vec<(Timestamp, IpNet)>> = BTreeMap::new();
+        for (prefix, seen) in &self.seen {
+            if let (Some(site), Some(withdrawn)) = (seen.site, seen.withdrawn) {
+                by_site.entry(site).or_default().push((withdrawn, *prefix));
+            }
+        }
+        for mut withdrawn in by_site.into_values() {
+            withdrawn.sort_unstable();
+            let surplus = withdrawn.len().saturating_sub(self.memory);
+            for (_, prefix) in withdrawn.into_iter().take(surplus) {
+                self.seen.remove(&prefix);
+            }
+        }
+    }
+
+    /// Forgets a prefix that nobody announces any more. Returns whether there was one.
+    pub fn forget(&mut self, prefix: &IpNet) -> bool {
+        let withdrawn = |seen: &Seen| seen.withdrawn.is_some();
+        let is_withdrawn = self.seen.get(prefix).is_some_and(withdrawn);
+        if is_withdrawn {
+            self.seen.remove(prefix);
+        }
+        is_withdrawn
+    }
+
+    /// What was announced and is not any more, and whose it was as far as is known.
+    pub fn withdrawn(&self) -> impl Iterator<Item = (IpNet, Option<SiteNumber>)> + '_ {
+        let withdrawn = self
+            .seen
+            .iter()
+            .filter(|(prefix, seen)| seen.withdrawn.is_some() && prefix.prefix_len() > 0);
+        withdrawn.map(|(prefix, seen)| (*prefix, seen.site))
     }
 
     /// When [`Self::expire`] has something to do.
@@ -259,6 +324,7 @@ mod tests {
         let site = SiteNumber::new(2).unwrap();
         let mut learned = Learned {
             sites: [(IpAddr::from([10, 255, 0, 2]), site)].into(),
+            memory: 2,
             ..Default::default()
         };
         assert!(learned.update(at(0), &set()));
@@ -277,6 +343,39 @@ mod tests {
         assert!(present(&mut learned, 1099));
         assert!(!present(&mut learned, 1100));
         assert_eq!(learned.seen().collect::<Vec<_>>(), [net()]);
+    }
+
+    #[test]
+    fn of_what_a_site_announces_no_more_only_so_much_is_remembered() {
+        let mut learned = learned();
+        let prefix = |n: u8| IpNet::from(IpAddr::from([10, 9, 0, n]));
+        for (n, millis) in [(3, 1000), (2, 2000), (1, 3000)] {
+            let delta = LearnedDelta {
+                set: [(prefix(n), IpAddr::from([10, 255, 0, 2]))].into(),
+                ..Default::default()
+            };
+            learned.update(at(millis), &delta);
+            let delta = LearnedDelta {
+                removed: [prefix(n)].into(),
+                ..Default::default()
+            };
+            learned.update(at(millis), &delta);
+            learned.expire(at(millis + 100));
+        }
+        let withdrawn: Vec<IpNet> = learned.withdrawn().map(|(prefix, _)| prefix).collect();
+        assert_eq!(withdrawn, [prefix(1), prefix(2)]);
+        assert!(learned.seen().any(|seen| seen == net()), "it is announced");
+        assert!(learned.forget(&prefix(1)));
+        assert!(!learned.forget(&prefix(1)) && !learned.forget(&net()));
+        // It is announced again.
+        learned.update(
+            at(4000),
+            &LearnedDelta {
+                set: [(prefix(2), IpAddr::from([10, 255, 0, 2]))].into(),
+                ..Default::default()
+            },
+        );
+        assert_eq!(learned.withdrawn().count(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use patronus_model::ids::SiteNumber;
+use patronus_model::kernel::Environment;
 use patronus_model::router::{RemoteSite, RouterConfig};
 
 use crate::learned::Learned;
@@ -27,8 +28,13 @@ pub struct Ownership {
 impl Ownership {
     /// Works it out.
     #[must_use]
-    pub fn new(config: &RouterConfig, learned: &Learned) -> Self {
+    pub fn new(
+        config: &RouterConfig,
+        learned: &Learned,
+        environment: Option<&Environment>,
+    ) -> Self {
         let mut ownership = Self::default();
+        let served = environment.map(served).unwrap_or_default();
         let own: Vec<IpNet> = own_prefixes(config).collect();
         // Within one of our LANs, or around it: then the site could use our addresses as its own.
         let ours = |prefix: &IpNet, hub: bool| {
@@ -38,9 +44,15 @@ impl Ownership {
         let hubs = config.remotes.iter().filter(|s| s.hub.is_some());
         ownership.hubs = hubs.map(|s| s.number).collect();
         let declared = config.remotes.iter().flat_map(declared);
-        for (prefix, site) in declared.chain(learned.routes()) {
+        let declared = declared.map(|(prefix, site)| (prefix, site, false));
+        let learned = learned.routes();
+        let learned = learned.map(|(prefix, site)| (prefix, site, served.contains(&prefix)));
+        for (prefix, site, is_served) in declared.chain(learned) {
             if ours(&prefix, ownership.hubs.contains(&site)) {
                 ownership.refused.insert((prefix, site));
+                continue;
+            }
+            if is_served {
                 continue;
             }
             let Some(old) = ownership.owners.insert(prefix, site) else {
@@ -96,6 +108,25 @@ impl Ownership {
         allowed.extend(over_hub);
         allowed
     }
+}
+
+/// What the main table serves, which therefore is no site's for as long as it does, whatever BGP
+/// says: two sites may have the same provider behind them. A network that we are in by an uplink
+/// only, by a lease perhaps, is not among it.
+pub(crate) fn served(environment: &Environment) -> BTreeSet<IpNet> {
+    let of_uplinks = networks_of_uplinks(environment);
+    let foreign = environment.foreign.iter().map(IpNet::trunc);
+    foreign
+        .filter(|prefix| !of_uplinks.contains(prefix))
+        .collect()
+}
+
+/// The networks that uplinks are in, by configuration or by DHCP.
+pub(crate) fn networks_of_uplinks(environment: &Environment) -> BTreeSet<IpNet> {
+    let uplinks = environment.uplinks.values();
+    uplinks
+        .flat_map(|state| state.addresses.iter().map(IpNet::trunc))
+        .collect()
 }
 
 /// The prefixes of our LANs.

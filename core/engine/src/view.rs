@@ -165,6 +165,15 @@ impl Engine {
             .endpoint
     }
 
+    /// Whether a prefix was announced and is not any more, so that [`Input::Forget`] makes a
+    /// difference.
+    ///
+    /// [`Input::Forget`]: crate::Input::Forget
+    #[must_use]
+    pub fn is_withdrawn(&self, prefix: &IpNet) -> bool {
+        self.learned.withdrawn().any(|(gone, _)| gone == *prefix)
+    }
+
     fn route_views(&self, config: &RouterConfig) -> Vec<RouteView> {
         let learned: BTreeMap<IpNet, SiteNumber> = self.learned.routes().collect();
         let origin = |prefix: &IpNet| match learned.contains_key(prefix) {
@@ -181,11 +190,21 @@ impl Engine {
             let site = sites.get(site)?.id.clone();
             Some(RouteView {
                 prefix: *prefix,
-                site,
+                site: Some(site),
                 origin: origin(prefix),
             })
         };
-        self.ownership.owners.iter().filter_map(view).collect()
+        let owners = &self.ownership.owners;
+        let withdrawn = self.learned.withdrawn();
+        let withdrawn = withdrawn.filter(|(prefix, _)| !owners.contains_key(prefix));
+        let withdrawn = withdrawn.map(|(prefix, site)| RouteView {
+            prefix,
+            site: site.and_then(|site| Some(sites.get(&site)?.id.clone())),
+            origin: RouteOrigin::Withdrawn,
+        });
+        let mut all: Vec<RouteView> = owners.iter().filter_map(view).chain(withdrawn).collect();
+        all.sort_by_key(|route| route.prefix);
+        all
     }
 }
 

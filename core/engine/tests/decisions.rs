@@ -7,26 +7,15 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use patronus_engine::Input;
 use patronus_model::event::{Event, Reason, Verdict};
+use patronus_model::kernel::LearnedDelta;
 use patronus_model::layout::NexthopId;
 use patronus_model::path::{Liveness, Measurement, PathCause};
 use patronus_model::policy::Strategy;
-use patronus_model::router::Gateway;
-use patronus_model::view::LanState;
 use support::*;
-
-fn two_uplinks() -> Router {
-    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
-    router.all_up();
-    router.seconds(60);
-    router.events.clear();
-    router.moves = 0;
-    router
-}
 
 #[test]
 fn each_class_uses_the_uplink_that_it_prefers() {
@@ -55,89 +44,6 @@ fn traffic_leaves_a_dead_path_in_the_same_instant_by_the_fast_lane() {
             .all(|c| c.verdict == Verdict::RankedLower)
     );
     assert_eq!(verdict(3), Verdict::NotViable);
-}
-
-#[test]
-fn an_uplink_without_carrier_is_left_at_once() {
-    let mut router = two_uplinks();
-    let mut environment = environment(2);
-    environment.uplinks.get_mut(&slot(1)).unwrap().carrier = false;
-    router.input(Input::Environment(environment));
-    assert_eq!(router.way(2, VOICE), "pat-2-1");
-    assert!(router.events.contains(&Event::Uplink {
-        slot: slot(1),
-        usable: false
-    }));
-}
-
-#[test]
-fn of_an_uplink_that_a_reload_adds_only_its_absence_is_news() {
-    let said = |present: bool| {
-        let mut router = Router::new(config(1, vec![remote(2, 2, None)]), environment(1));
-        router.events.clear();
-        router.input(Input::Config(Arc::new(config(2, vec![remote(2, 2, None)]))));
-        // The follower had not been told yet when it said this.
-        router.input(Input::Environment(environment(1)));
-        let mut around = environment(2);
-        if !present {
-            around.uplinks.remove(&slot(2));
-        }
-        router.input(Input::Environment(around));
-        router
-            .events
-            .retain(|event| matches!(event, Event::Uplink { .. }));
-        router.events
-    };
-    assert_eq!(said(true), []);
-    let away = Event::Uplink {
-        slot: slot(2),
-        usable: false,
-    };
-    assert_eq!(said(false), [away]);
-}
-
-#[test]
-fn a_gateway_that_a_reload_gives_makes_an_uplink_usable() {
-    let mut around = environment(2);
-    around.uplinks.get_mut(&slot(1)).unwrap().gateway4 = None;
-    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), around);
-    router.all_up();
-    assert_eq!(router.way(2, VOICE), "pat-2-1");
-    let mut config = config(2, vec![remote(2, 2, None)]);
-    config.uplinks[0].gateway4 = Gateway::Static("198.18.1.254".parse().unwrap());
-    router.input(Input::Config(Arc::new(config)));
-    router.all_up();
-    router.seconds(30);
-    assert_eq!(router.way(2, VOICE), "pat-1-1");
-}
-
-#[test]
-fn a_lan_that_is_away_is_reported_and_shown() {
-    let lan = |router: &Router| {
-        let view = router.engine.view(router.now, router.now).unwrap();
-        view.lans[0].state
-    };
-    let away = |up| Event::Lan {
-        interface: "lan0".parse().unwrap(),
-        up,
-    };
-    let mut router = two_uplinks();
-    assert_eq!(lan(&router), LanState::Up);
-    assert!(!router.events.contains(&away(true)), "that is no news");
-    let mut without = environment(2);
-    without.lans.clear();
-    router.input(Input::Environment(without.clone()));
-    assert_eq!(lan(&router), LanState::Missing);
-    assert!(router.events.contains(&away(false)));
-    let mut down = environment(2);
-    down.lans.values_mut().for_each(|lan| lan.carrier = false);
-    router.input(Input::Environment(down));
-    assert_eq!(lan(&router), LanState::Down);
-    router.input(Input::Environment(environment(2)));
-    assert!(router.events.contains(&away(true)));
-
-    let late = Router::new(config(2, vec![remote(2, 2, None)]), without);
-    assert!(late.events.contains(&away(false)), "missing from the start");
 }
 
 #[test]
@@ -222,6 +128,63 @@ fn a_nexthop_that_could_not_be_moved_is_put_right_at_once_even_while_a_plan_wait
     router.kernel.nexthops.remove(&voice);
     router.bfd(path(2, 1, 1), Liveness::Silent);
     assert_eq!(router.way(2, VOICE), "pat-1-2");
+}
+
+#[test]
+fn a_kernel_that_refuses_for_long_is_put_right_when_it_stops_refusing() {
+    let mut router = two_uplinks();
+    router.failing = usize::MAX;
+    let wanted = std::mem::take(&mut router.kernel.sysctls);
+    router.input(Input::Touched);
+    router.seconds(120);
+    let refused =
+        |event: &Event| matches!(event, Event::ApplyFailed { reason, .. } if reason.contains("no"));
+    let attempts = router.events.iter().filter(|event| refused(event)).count();
+    assert!((7..30).contains(&attempts), "{attempts} with back-off");
+    router.failing = 0;
+    router.events.clear();
+    router.seconds(60);
+    assert_eq!(router.kernel.sysctls, wanted);
+    let drift = |event: &Event| matches!(event, Event::Drift { .. });
+    assert!(
+        !router.events.iter().any(drift),
+        "to try again is no news: {:?}",
+        router.events
+    );
+}
+
+#[test]
+fn news_is_acted_on_at_once_although_the_kernel_refuses_something_else() {
+    let mut router = two_uplinks();
+    router.failing = 1000;
+    router.kernel.sysctls.clear();
+    router.input(Input::Touched);
+    router.seconds(120);
+    router.failing = 0;
+    let prefix = "10.7.0.0/24".parse().unwrap();
+    router.input(Input::Learned(LearnedDelta {
+        set: [(prefix, [10, 255, 0, 2].into())].into(),
+        ..LearnedDelta::default()
+    }));
+    assert!(router.kernel.routes.keys().any(|key| key.prefix == prefix));
+}
+
+#[test]
+fn a_path_that_flaps_is_left_because_it_flaps() {
+    let mut router = two_uplinks();
+    // The only path that lives is the one that flaps.
+    for path in [path(2, 1, 2), path(2, 2, 1), path(2, 2, 2)] {
+        router.bfd(path, Liveness::Silent);
+    }
+    for _ in 0..5 {
+        router.bfd(path(2, 1, 1), Liveness::Silent);
+        router.bfd(path(2, 1, 1), Liveness::Up);
+    }
+    router.bfd(path(2, 2, 1), Liveness::Up);
+    router.seconds(32);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    let reason = router.decisions().last().unwrap().reason;
+    assert!(matches!(reason, Reason::Calmer { .. }), "{reason:?}");
 }
 
 #[test]

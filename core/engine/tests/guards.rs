@@ -15,7 +15,7 @@ use patronus_model::ids::Dscp;
 use patronus_model::kernel::{KernelState, LearnedDelta, RouteTarget};
 use patronus_model::layout::KernelLayout;
 use patronus_model::policy::{Flow, Protocol};
-use patronus_model::view::Outcome;
+use patronus_model::view::{Outcome, RouteOrigin};
 use support::*;
 
 /// A site whose third uplink is on an MPLS network with addresses of 10.0.0.0/8, which is also what
@@ -128,6 +128,60 @@ fn a_lease_in_a_network_that_a_site_only_announces_opens_nothing() {
             "{lease}: {explained:?}"
         );
     }
+}
+
+#[test]
+fn what_the_main_table_serves_is_no_sites_for_as_long_as_it_does() {
+    let prefix = "10.7.0.0/24".parse().unwrap();
+    let mut served = environment(1);
+    served.foreign.insert(prefix);
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), served);
+    router.input(Input::Learned(LearnedDelta {
+        set: [(prefix, [10, 255, 0, 2].into())].into(),
+        ..LearnedDelta::default()
+    }));
+    router.all_up();
+    let owned = |router: &Router| {
+        let view = router.engine.view(router.now, router.now).unwrap();
+        let mut allowed = router.kernel.peers.values();
+        let routed = view.routes.iter().any(|route| route.prefix == prefix);
+        let allowed = allowed.any(|peer| peer.allowed_ips.contains(&prefix));
+        (routed, allowed)
+    };
+    assert_eq!(owned(&router), (false, false));
+    assert_eq!(guard(&router.kernel, "10.7.0.9"), Some(RouteTarget::Throw));
+    // Another site takes over when we have it no more.
+    router.input(Input::Environment(environment(1)));
+    assert_eq!(owned(&router), (true, true));
+    assert_eq!(
+        guard(&router.kernel, "10.7.0.9"),
+        Some(RouteTarget::Unreachable)
+    );
+}
+
+#[test]
+fn a_prefix_announced_by_mistake_is_guarded_until_it_is_forgotten() {
+    let prefix = "198.51.100.0/24".parse().unwrap();
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment(1));
+    let announced = LearnedDelta {
+        set: [(prefix, [10, 255, 0, 2].into())].into(),
+        ..LearnedDelta::default()
+    };
+    router.input(Input::Learned(announced));
+    router.input(Input::Learned(LearnedDelta {
+        removed: [prefix].into(),
+        ..LearnedDelta::default()
+    }));
+    router.seconds(1);
+    let view = router.engine.view(router.now, router.now).unwrap();
+    let route = view.routes.iter().find(|route| route.prefix == prefix);
+    assert_eq!(route.unwrap().origin, RouteOrigin::Withdrawn);
+    assert_eq!(
+        guard(&router.kernel, "198.51.100.1"),
+        Some(RouteTarget::Unreachable)
+    );
+    router.input(Input::Forget(prefix));
+    assert_eq!(guard(&router.kernel, "198.51.100.1"), None);
 }
 
 #[test]

@@ -177,10 +177,10 @@ impl Kernel {
             (Change::PutRoute(key, _), Some(message)) if refusal.errno == libc::EEXIST => {
                 let delete = route::delete(self.layout.protocol, key);
                 // If it is not there, the next message says what is wrong.
-                let _ = self.netlink.request(&delete, || describe(change));
-                self.netlink.request(message, || describe(change))
+                let _ = self.netlink.request(&delete, || change.to_string());
+                self.netlink.request(message, || change.to_string())
             }
-            _ => Err(refusal).doing(|| describe(change)),
+            _ => Err(refusal).doing(|| change.to_string()),
         }
     }
 }
@@ -242,21 +242,4 @@ fn raw(target: &RouteTarget, indices: &mut Indices) -> Result<RawTarget, Error> 
             source: *source,
         },
     })
-}
-
-/// A step that is made of messages, in words.
-fn describe(change: &Change) -> String {
-    match change {
-        Change::PutNexthop(id, name) => format!("pointing nexthop {id} at {name}"),
-        Change::DeleteNexthop(id) => format!("deleting nexthop {id}"),
-        Change::PutRoute(key, _) => {
-            format!("putting route {} into table {}", key.prefix, key.table)
-        }
-        Change::DeleteRoute(key) => {
-            format!("deleting route {} from table {}", key.prefix, key.table)
-        }
-        Change::PutRule(rule) => format!("creating rule {}", rule.priority),
-        Change::DeleteRule(rule) => format!("deleting rule {}", rule.priority),
-        other => format!("{other:?}"),
-    }
 }

@@ -100,6 +100,16 @@ pub enum Event {
         /// Who announces it.
         site: SiteNumber,
     },
+    /// A configuration file was read again and refused; nothing has changed.
+    ReloadRefused {
+        /// What is wrong with it, one finding in each line.
+        problem: String,
+    },
+    /// FRR could not be configured; it is as it was.
+    RoutingRefused {
+        /// Why, in FRR's words where it says.
+        reason: String,
+    },
 }
 
 /// A decision of one class towards one site, with all that led to it.
@@ -134,6 +144,11 @@ pub enum Reason {
     PathDegraded(PathCause),
     /// A path that the class prefers has been well for longer than the hold.
     Preferred {
+        /// How long it has been well.
+        well_for: Duration,
+    },
+    /// The present path has flapped too often, and another has been well for longer than the hold.
+    Calmer {
         /// How long it has been well.
         well_for: Duration,
     },

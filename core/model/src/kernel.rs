@@ -1,6 +1,7 @@
 //! The kernel objects that are ours: what should be there, what is there, and the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -174,6 +175,34 @@ pub enum Change {
     DeleteOverlay(IfName),
     /// Give a kernel parameter back the value it had before us.
     RestoreSysctl(String),
+}
+
+impl fmt::Display for Change {
+    /// What the step does, like `putting route 10.2.0.0/16 into table 7001`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutSysctl(path, value) => write!(f, "setting {path} to {value}"),
+            Self::RestoreSysctl(path) => write!(f, "putting {path} back"),
+            Self::PutOverlay(overlay) => write!(f, "putting interface {}", overlay.name),
+            Self::DeleteOverlay(name) => write!(f, "deleting interface {name}"),
+            Self::PutTunnel(name, _) => write!(f, "putting tunnel {name}"),
+            Self::DeleteTunnel(name) => write!(f, "deleting tunnel {name}"),
+            Self::PutPeer(name, key, _) => write!(f, "putting peer {key} of tunnel {name}"),
+            Self::DeletePeer(name, key) => write!(f, "deleting peer {key} of tunnel {name}"),
+            Self::PutNexthop(id, name) => write!(f, "pointing nexthop {id} at {name}"),
+            Self::DeleteNexthop(id) => write!(f, "deleting nexthop {id}"),
+            Self::PutRoute(key, _) => {
+                write!(f, "putting route {} into table {}", key.prefix, key.table)
+            }
+            Self::DeleteRoute(key) => {
+                write!(f, "deleting route {} from table {}", key.prefix, key.table)
+            }
+            Self::PutRule(rule) => write!(f, "putting rule {}", rule.priority),
+            Self::DeleteRule(rule) => write!(f, "deleting rule {}", rule.priority),
+            Self::PutFirewall(_) => f.write_str("replacing the nftables table"),
+            Self::DeleteFirewall => f.write_str("deleting the nftables table"),
+        }
+    }
 }
 
 /// Steps in the order in which they are to be made.

@@ -186,8 +186,8 @@ pub struct PolicyView {
 pub struct RouteView {
     /// The prefix.
     pub prefix: IpNet,
-    /// Whose it is.
-    pub site: SiteId,
+    /// Whose it is, or was as far as is known.
+    pub site: Option<SiteId>,
     /// Where that is known from.
     pub origin: RouteOrigin,
 }
@@ -201,6 +201,8 @@ pub enum RouteOrigin {
     Bgp,
     /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
     Stale,
+    /// BGP, which says so no more. It is unreachable rather than sought on the Internet.
+    Withdrawn,
 }
 
 /// An event with its place in the sequence and the wall-clock time at which the shell saw it.

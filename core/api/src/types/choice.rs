@@ -61,6 +61,8 @@ pub(crate) enum MoveReason {
     PathDegraded,
     /// A path that the class prefers has been well for longer than the hold.
     Preferred,
+    /// The path before it flaps, and this one has been well for longer than the hold.
+    Calmer,
     /// A path is clearly faster.
     Faster,
     /// The class was configured anew.
@@ -77,6 +79,7 @@ impl From<event::Reason> for MoveReason {
             Reason::PathDown(_) => Self::PathDown,
             Reason::PathDegraded(_) => Self::PathDegraded,
             Reason::Preferred { .. } => Self::Preferred,
+            Reason::Calmer { .. } => Self::Calmer,
             Reason::Faster { .. } => Self::Faster,
             Reason::Reconfigured => Self::Reconfigured,
         }

@@ -77,6 +77,10 @@ pub(crate) enum EventKind {
     PrefixConflict,
     /// A site announces a prefix that overlaps one of our LANs.
     PrefixRefused,
+    /// A configuration file was read again and refused.
+    ReloadRefused,
+    /// FRR could not be configured.
+    RoutingRefused,
 }
 
 impl From<&event::Event> for EventKind {
@@ -96,6 +100,8 @@ impl From<&event::Event> for EventKind {
             E::BgpNeighbor { .. } => Self::BgpNeighbor,
             E::PrefixConflict { .. } => Self::PrefixConflict,
             E::PrefixRefused { .. } => Self::PrefixRefused,
+            E::ReloadRefused { .. } => Self::ReloadRefused,
+            E::RoutingRefused { .. } => Self::RoutingRefused,
         }
     }
 }
@@ -116,6 +122,8 @@ pub(crate) enum EventDetails {
     BgpNeighbor(BgpNeighborChanged),
     PrefixConflict(PrefixConflict),
     PrefixRefused(PrefixRefused),
+    ReloadRefused(ReloadRefused),
+    RoutingRefused(RoutingRefused),
 }
 
 /// A configuration came into force.
@@ -255,6 +263,20 @@ pub(crate) struct PrefixRefused {
     site_id: ID,
 }
 
+/// A configuration file was read again and refused; nothing has changed.
+#[derive(SimpleObject)]
+pub(crate) struct ReloadRefused {
+    /// What is wrong with it, one finding in each line.
+    problem: String,
+}
+
+/// FRR could not be configured; it is as it was.
+#[derive(SimpleObject)]
+pub(crate) struct RoutingRefused {
+    /// Why.
+    error: String,
+}
+
 fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
     use event::Event as E;
     match event {
@@ -324,6 +346,12 @@ fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
         E::PrefixRefused { prefix, site } => EventDetails::PrefixRefused(PrefixRefused {
             prefix: prefix.to_string(),
             site_id: from.names.site(*site).into(),
+        }),
+        E::ReloadRefused { problem } => EventDetails::ReloadRefused(ReloadRefused {
+            problem: problem.clone(),
+        }),
+        E::RoutingRefused { reason } => EventDetails::RoutingRefused(RoutingRefused {
+            error: reason.clone(),
         }),
     }
 }

@@ -18,6 +18,9 @@ pub(crate) enum Origin {
     Bgp,
     /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
     Stale,
+    /// BGP, which says so no more: nobody reaches it, and nothing for it leaves in the clear. The
+    /// mutation `forgetPrefix` ends that.
+    Withdrawn,
 }
 
 /// A prefix that is routed into the overlay.
@@ -25,8 +28,8 @@ pub(crate) enum Origin {
 pub(crate) struct Route {
     /// The prefix.
     pub(crate) prefix: String,
-    /// Whose it is.
-    site_id: ID,
+    /// Whose it is, or was; null for what was withdrawn before patronusd started.
+    site_id: Option<ID>,
     /// Where it is known from.
     origin: Origin,
 }
@@ -35,11 +38,12 @@ impl Route {
     pub(crate) fn new(route: &RouteView) -> Self {
         Self {
             prefix: route.prefix.to_string(),
-            site_id: route.site.as_str().into(),
+            site_id: route.site.as_ref().map(|site| site.as_str().into()),
             origin: match route.origin {
                 RouteOrigin::Configured => Origin::Configured,
                 RouteOrigin::Bgp => Origin::Bgp,
                 RouteOrigin::Stale => Origin::Stale,
+                RouteOrigin::Withdrawn => Origin::Withdrawn,
             },
         }
     }
@@ -48,7 +52,7 @@ impl Route {
     pub(crate) fn for_test(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
-            site_id: "a".into(),
+            site_id: Some("a".into()),
             origin: Origin::Bgp,
         }
     }

@@ -27,6 +27,8 @@ fn every_event_is_one_line() {
         "LAN lan1 is down or missing: nobody behind it can be reached",
         "oslo announces 10.1.7.0/24, which overlaps a LAN of this site: it is not believed. \
          Correct it there, or declare oslo a hub",
+        "the configuration was not reloaded: config.yaml:3:5: site: has no such key (and 1 more)",
+        "FRR could not be configured, and is as it was: bgpd: % Unknown command",
         "oslo and lisbon both announce 10.2.7.0/24: oslo has it. \
          Announce it at one of them, or make one a hub",
     ];
@@ -107,7 +109,15 @@ fn every_reason_is_said_shortly_and_at_length() {
     let preferred = Reason::Preferred {
         well_for: ms(30_000),
     };
+    let calmer = Reason::Calmer {
+        well_for: ms(30_000),
+    };
     for (it, short, long) in [
+        (
+            calmer,
+            "the old path flaps, this one is well for 30 s",
+            "A flaps, and this one had been well for 30 s",
+        ),
         (
             Reason::Initial,
             "first choice",

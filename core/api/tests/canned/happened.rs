@@ -67,6 +67,12 @@ pub fn every_event() -> Vec<Event> {
             prefix: "10.1.7.0/24".parse().unwrap(),
             site: SiteNumber::new(3).unwrap(),
         },
+        Event::ReloadRefused {
+            problem: "config.yaml:3:5: site: has no such key\nconfig.yaml:9:1: asn: 0".to_owned(),
+        },
+        Event::RoutingRefused {
+            reason: "bgpd: % Unknown command".to_owned(),
+        },
         Event::PrefixConflict {
             prefix: "10.2.7.0/24".parse().unwrap(),
             owner: SiteNumber::new(3).unwrap(),

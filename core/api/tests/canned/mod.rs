@@ -98,6 +98,12 @@ impl Canned {
                 Request::Explain(flow, reply) => {
                     drop(reply.send(view.as_ref().map(|_| explain(flow))))
                 }
+                Request::Forget(prefix, reply) => {
+                    let routes = self.view.iter().flat_map(|view| &view.routes);
+                    let withdrawn =
+                        |r: &RouteView| r.prefix == prefix && r.origin == RouteOrigin::Withdrawn;
+                    reply.send(routes.clone().any(withdrawn)).ok();
+                }
                 Request::Reload(reply) => drop(reply.send(self.reload.clone())),
             }
         }
@@ -158,6 +164,12 @@ pub fn view() -> RouterView {
         routes: vec![
             route("10.2.0.0/16", "lisbon", RouteOrigin::Bgp),
             route("10.2.7.0/24", "oslo", RouteOrigin::Stale),
+            route("10.6.0.0/24", "oslo", RouteOrigin::Withdrawn),
+            RouteView {
+                prefix: "10.6.1.0/24".parse().unwrap(),
+                site: None,
+                origin: RouteOrigin::Withdrawn,
+            },
             route("10.3.0.0/16", "oslo", RouteOrigin::Configured),
             route("fd00:2::/48", "lisbon", RouteOrigin::Bgp),
         ],
@@ -307,7 +319,7 @@ fn policies() -> Vec<PolicyView> {
 fn route(prefix: &str, site: &str, origin: RouteOrigin) -> RouteView {
     RouteView {
         prefix: prefix.parse().unwrap(),
-        site: site.parse().unwrap(),
+        site: Some(site.parse().unwrap()),
         origin,
     }
 }

@@ -51,6 +51,8 @@ impl View for Events {
                         ... on BgpNeighborChanged { neighbor established because }
                         ... on PrefixConflict { prefix ownerSiteId loserSiteId }
                         ... on PrefixRefused { prefix siteId }
+                        ... on ReloadRefused { problem }
+                        ... on RoutingRefused { error }
                     }
                 }
                 pageInfo { hasNextPage endCursor }

@@ -45,7 +45,7 @@ impl View for Routes {
         for route in &routes.nodes {
             table.row([
                 route.prefix.clone().into(),
-                route.site_id.clone().into(),
+                route.site_id.clone().unwrap_or_else(|| "–".into()).into(),
                 origin(&route.origin),
             ]);
         }
@@ -71,6 +71,10 @@ fn origin(origin: &str) -> Text {
     match origin {
         "bgp" => "BGP".into(),
         "stale" => Text::toned(Tone::Warning, "◌ BGP, kept until routing has converged"),
+        "withdrawn" => Text::toned(
+            Tone::Bad,
+            "○ announced no more: unreachable until `patronus forget`",
+        ),
         "configured" => "configuration".into(),
         other => other.into(),
     }

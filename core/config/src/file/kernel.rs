@@ -62,8 +62,10 @@ section!(
         rule_base: Count<1, 31_766>, default "1000", eg "2000";
         /// Beginning of the names of our interfaces: `pat` gives `pat0` and `pat-1-2`.
         interface_prefix: InterfacePrefix, default "pat", eg "pat";
-        /// Which bits of packet marks are ours. Other software marks packets too: take bits that
-        /// it does not use.
+        /// Which bits of packet marks we use. A packet or connection that we mark keeps no other
+        /// bits, so software beside us must not mark forwarded traffic before us, which is at the
+        /// priority `mangle` of the prerouting hook; what marks later, or other packets, needs
+        /// bits that we do not use.
         marks: Marks, default "{}", eg "{uplink: 0x0f000000}";
     }
 );

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use patronus_model::kernel::{Environment, RouteKey, RouteTarget};
 use patronus_model::router::{RemoteSite, RouterConfig};
 
-use crate::ownership::{Ownership, own_prefixes};
+use crate::ownership::{Ownership, networks_of_uplinks, own_prefixes};
 
 use super::{Sources, guard, ordinary};
 
@@ -95,14 +95,6 @@ pub(crate) fn local_networks<'a>(
     let taken = move |prefix: &IpNet| of_uplinks.contains(prefix) && is_owned(ownership, prefix);
     let foreign = environment.foreign.iter().map(IpNet::trunc);
     foreign.filter(move |prefix| !taken(prefix))
-}
-
-/// The networks that uplinks are in, by configuration or by DHCP.
-fn networks_of_uplinks(environment: &Environment) -> BTreeSet<IpNet> {
-    let uplinks = environment.uplinks.values();
-    uplinks
-        .flat_map(|state| state.addresses.iter().map(IpNet::trunc))
-        .collect()
 }
 
 /// Whether a site owns a prefix, or a wider one which contains it and is no default route.

@@ -9,7 +9,7 @@ use patronus_model::router::RouterConfig;
 
 use super::paths::usable;
 use super::reconciliation::configured_endpoints;
-use super::{Effect, Engine, Phase, Watch};
+use super::{Effect, Engine, Watch};
 use crate::decide::Choice;
 use crate::health::PathHealth;
 use crate::routing::bgp_instance;
@@ -41,10 +41,6 @@ impl Engine {
         self.effects
             .push_back(Effect::Bgp(Box::new(bgp_instance(&config))));
         self.want_change();
-        self.phase = match self.phase {
-            Phase::BackingOff { .. } => Phase::Idle,
-            phase @ (Phase::Idle | Phase::Observing { .. } | Phase::Applying { .. }) => phase,
-        };
         self.next_tick = now;
         self.observe();
     }

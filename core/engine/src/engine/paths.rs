@@ -12,9 +12,10 @@ use patronus_model::path::{Liveness, PathState};
 use patronus_model::policy::TrafficClass;
 use patronus_model::router::{Gateway, Lan, RouterConfig};
 
-use super::{Engine, Phase};
+use super::Engine;
 use crate::decide::{Contender, Settling, account, decide};
 use crate::desired::effective;
+use crate::ownership::served;
 
 /// How long a path may be down before its peer's configured address is tried again in place of the
 /// one where it was last heard.
@@ -25,8 +26,12 @@ const ENDPOINT_REPAIR_MAX: Duration = Duration::from_secs(60);
 
 impl Engine {
     pub(super) fn surroundings(&mut self, now: Timestamp, environment: Environment) {
+        let before = self.environment.as_ref().map(served);
         self.environment = Some(environment);
         if self.config.is_some() {
+            if before != self.environment.as_ref().map(served) {
+                self.own();
+            }
             self.look_around(now);
             self.want_change();
         }
@@ -233,7 +238,7 @@ impl Engine {
 
 impl Engine {
     /// Some nexthops could not be moved: of these we no longer know where they lead, so the kernel
-    /// is asked at once, also if we were waiting after a failure, and what is wrong is put right.
+    /// is asked at once, and what is wrong is put right.
     pub(super) fn not_moved(&mut self, failed: &[NexthopId]) {
         if failed.is_empty() {
             return;
@@ -245,10 +250,6 @@ impl Engine {
             }
         }
         self.want_change();
-        self.phase = match self.phase {
-            Phase::BackingOff { .. } => Phase::Idle,
-            phase @ (Phase::Idle | Phase::Observing { .. } | Phase::Applying { .. }) => phase,
-        };
         self.observe();
     }
 }

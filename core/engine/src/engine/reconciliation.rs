@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use patronus_model::Timestamp;
 use patronus_model::event::{Event, Reason};
 use patronus_model::ids::{IfName, PathId};
-use patronus_model::kernel::{ApplyOutcome, KernelState, RouteTarget};
+use patronus_model::kernel::{ApplyOutcome, Change, KernelState, RouteTarget};
 use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
@@ -23,11 +24,14 @@ const BACKOFF: Duration = Duration::from_millis(250);
 /// deletes an interface is seen only afterwards.
 const ROUNDS: u32 = 3;
 
+/// How many reasons an event holds: there may be one for each route.
+const REASONS: usize = 3;
+
 impl Engine {
     /// Works out anew whose each prefix is.
     pub(super) fn own(&mut self) {
         let Some(config) = &self.config else { return };
-        let ownership = Ownership::new(config, &self.learned);
+        let ownership = Ownership::new(config, &self.learned, self.environment.as_ref());
         let refused: Vec<_> = ownership
             .refused
             .difference(&self.ownership.refused)
@@ -52,9 +56,23 @@ impl Engine {
         self.want_change();
     }
 
+    /// Forgets a prefix that no site announces any more, so that it is guarded no longer.
+    pub(super) fn forget(&mut self, prefix: &IpNet) {
+        if self.learned.forget(prefix) {
+            self.want_change();
+        }
+    }
+
+    /// There is news. It is acted on at once, also while we wait after a failure: one step that the
+    /// kernel refuses must not hold up all others.
     pub(super) fn want_change(&mut self) {
         self.dirty = true;
         self.expected = true;
+        self.rounds = 0;
+        if matches!(self.phase, Phase::BackingOff { .. }) {
+            self.phase = Phase::Idle;
+            self.observe();
+        }
     }
 
     pub(super) fn observe(&mut self) {
@@ -115,7 +133,7 @@ impl Engine {
         let guarded = state.routes.iter().filter(|(key, target)| {
             Some(key.table) == guard && **target == RouteTarget::Unreachable
         });
-        self.learned.guard(guarded.map(|(key, _)| key.prefix));
+        self.learned.guard(now, guarded.map(|(key, _)| key.prefix));
         let mut news = false;
         for (key, target) in &state.routes {
             if let RouteTarget::Nexthop { id, .. } = target
@@ -134,8 +152,9 @@ impl Engine {
         let drift = self.phase == Phase::Applying { drift: true };
         self.phase = Phase::Idle;
         if !outcome.failed.is_empty() {
-            return self.back_off(now, outcome.failed.join("; "));
+            return self.back_off(now, first_few(&outcome.failed));
         }
+        self.rounds += 1;
         let event = match drift {
             true => Event::Drift {
                 changes: outcome.done,
@@ -149,9 +168,15 @@ impl Engine {
         self.observe();
     }
 
-    pub(super) fn back_off(&mut self, now: Timestamp, reason: String) {
-        let retry_in = BACKOFF * 2u32.pow(self.failures.min(7));
+    /// Waits before the next attempt, unless there was news meanwhile.
+    fn back_off(&mut self, now: Timestamp, reason: String) {
+        let retry_in = match self.dirty {
+            true => Duration::ZERO,
+            false => BACKOFF * 2u32.pow(self.failures.min(7)),
+        };
         self.failures += 1;
+        // What is left to be done is our own doing, not somebody else's.
+        self.expected = true;
         self.phase = Phase::BackingOff {
             until: now + retry_in,
         };
@@ -193,19 +218,13 @@ impl Engine {
             (self.failures, self.rounds) = (0, 0);
             return;
         }
-        self.rounds = if drift { self.rounds + 1 } else { 0 };
         if self.rounds > ROUNDS {
             // Carried out without an error, and still not there: somebody works against us, or the
-            // kernel means something else by it.
-            let first = plan
-                .0
-                .first()
-                .map(|change| format!("{change:?}"))
-                .unwrap_or_default();
-            return self.back_off(
-                now,
-                format!("{} changes had no effect: {first}", plan.0.len()),
-            );
+            // kernel means something else by it. From now on each plan waits longer.
+            self.rounds = ROUNDS;
+            let steps: Vec<String> = plan.0.iter().map(Change::to_string).collect();
+            let reason = format!("without effect: {}", first_few(&steps));
+            return self.back_off(now, reason);
         }
         self.phase = Phase::Applying { drift };
         self.effects.push_back(Effect::Apply(plan));
@@ -237,6 +256,13 @@ impl Engine {
             .filter_map(|(key, peer)| Some((key.clone(), peer.endpoint?)))
             .collect()
     }
+}
+
+fn first_few(reasons: &[String]) -> String {
+    let (told, rest) = reasons.split_at(reasons.len().min(REASONS));
+    let more = (!rest.is_empty()).then(|| format!("{} more", rest.len()));
+    let told = told.iter().cloned().chain(more);
+    told.collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn configured_endpoints(

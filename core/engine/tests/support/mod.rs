@@ -325,3 +325,13 @@ impl Router {
         })
     }
 }
+
+/// Two sites with two uplinks each, which have been well for a minute.
+pub fn two_uplinks() -> Router {
+    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
+    router.all_up();
+    router.seconds(60);
+    router.events.clear();
+    router.moves = 0;
+    router
+}

@@ -55,9 +55,9 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Capability> {
             Ok(mark_users(&ruleset())),
             [
                 "classes and uplinks in packet marks",
-                "another ruleset may overwrite our marks",
+                "another ruleset may overwrite our marks, and we overwrite what it sets before us",
             ],
-            "check that the bits do not overlap, or set other masks in the configuration",
+            "let it mark after us (prerouting, priority mangle) and in bits that we do not use",
         ),
         free(
             "reverse path filter",

@@ -1,0 +1,99 @@
+//! What becomes of uplinks and LANs, and who is told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod support;
+
+use std::sync::Arc;
+
+use patronus_engine::Input;
+use patronus_model::event::Event;
+use patronus_model::router::Gateway;
+use patronus_model::view::LanState;
+use support::*;
+
+#[test]
+fn an_uplink_without_carrier_is_left_at_once() {
+    let mut router = two_uplinks();
+    let mut environment = environment(2);
+    environment.uplinks.get_mut(&slot(1)).unwrap().carrier = false;
+    router.input(Input::Environment(environment));
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    assert!(router.events.contains(&Event::Uplink {
+        slot: slot(1),
+        usable: false
+    }));
+}
+
+#[test]
+fn of_an_uplink_that_a_reload_adds_only_its_absence_is_news() {
+    let said = |present: bool| {
+        let mut router = Router::new(config(1, vec![remote(2, 2, None)]), environment(1));
+        router.events.clear();
+        router.input(Input::Config(Arc::new(config(2, vec![remote(2, 2, None)]))));
+        // The follower had not been told yet when it said this.
+        router.input(Input::Environment(environment(1)));
+        let mut around = environment(2);
+        if !present {
+            around.uplinks.remove(&slot(2));
+        }
+        router.input(Input::Environment(around));
+        router
+            .events
+            .retain(|event| matches!(event, Event::Uplink { .. }));
+        router.events
+    };
+    assert_eq!(said(true), []);
+    let away = Event::Uplink {
+        slot: slot(2),
+        usable: false,
+    };
+    assert_eq!(said(false), [away]);
+}
+
+#[test]
+fn a_gateway_that_a_reload_gives_makes_an_uplink_usable() {
+    let mut around = environment(2);
+    around.uplinks.get_mut(&slot(1)).unwrap().gateway4 = None;
+    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), around);
+    router.all_up();
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    let mut config = config(2, vec![remote(2, 2, None)]);
+    config.uplinks[0].gateway4 = Gateway::Static("198.18.1.254".parse().unwrap());
+    router.input(Input::Config(Arc::new(config)));
+    router.all_up();
+    router.seconds(30);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+}
+
+#[test]
+fn a_lan_that_is_away_is_reported_and_shown() {
+    let lan = |router: &Router| {
+        let view = router.engine.view(router.now, router.now).unwrap();
+        view.lans[0].state
+    };
+    let away = |up| Event::Lan {
+        interface: "lan0".parse().unwrap(),
+        up,
+    };
+    let mut router = two_uplinks();
+    assert_eq!(lan(&router), LanState::Up);
+    assert!(!router.events.contains(&away(true)), "that is no news");
+    let mut without = environment(2);
+    without.lans.clear();
+    router.input(Input::Environment(without.clone()));
+    assert_eq!(lan(&router), LanState::Missing);
+    assert!(router.events.contains(&away(false)));
+    let mut down = environment(2);
+    down.lans.values_mut().for_each(|lan| lan.carrier = false);
+    router.input(Input::Environment(down));
+    assert_eq!(lan(&router), LanState::Down);
+    router.input(Input::Environment(environment(2)));
+    assert!(router.events.contains(&away(true)));
+
+    let late = Router::new(config(2, vec![remote(2, 2, None)]), without);
+    assert!(late.events.contains(&away(false)), "missing from the start");
+}
