@@ -162,6 +162,7 @@ fn short_reason(reason: Reason) -> String {
                 span(well_for)
             )
         }
+        Reason::AllSilent => "all paths fell silent at once".to_owned(),
         Reason::Faster { current, better } => {
             format!("{} instead of {}", latency(better), latency(current))
         }
@@ -189,6 +190,11 @@ pub(crate) fn reason(reason: Reason, before: Option<&str>) -> String {
                 "{before} flaps, and this one had been well for {}",
                 span(well_for)
             )
+        }
+        Reason::AllSilent => {
+            "every path fell silent at once, so it went back to where it had been: \
+             patronusd there may only be restarting"
+                .to_owned()
         }
         Reason::Faster { current, better } => {
             let (better, current) = (latency(better), latency(current));
@@ -252,7 +258,7 @@ pub(crate) fn back(names: &Names, reason: Reason, candidates: &[Candidate]) -> O
 /// may want to return to them.
 fn after_failure(names: &Names, reason: Reason, rest: &[Candidate]) -> Option<String> {
     let failed = match reason {
-        Reason::PathDown(_) | Reason::PathDegraded(_) => true,
+        Reason::PathDown(_) | Reason::PathDegraded(_) | Reason::AllSilent => true,
         Reason::Initial
         | Reason::Adopted
         | Reason::PathGone

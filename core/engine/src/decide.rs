@@ -27,6 +27,8 @@ pub struct Choice {
     pub moved: Option<Timestamp>,
     /// Its strategy was changed: the next decision need not wait.
     pub reconsider: bool,
+    /// Where its traffic was, and when, before paths began to fall silent one after the other.
+    pub fled: Option<(PathId, Timestamp)>,
 }
 
 impl Choice {
@@ -40,12 +42,19 @@ impl Choice {
             created: now,
             moved: None,
             reconsider: false,
+            fled: None,
         }
     }
 
     /// What is remembered after a move.
     #[must_use]
     pub fn after(&self, now: Timestamp, decision: &Move) -> Self {
+        let flees = decision.reason == Reason::PathDown(PathCause::Silent);
+        let flees_on = self.reason == Reason::PathDown(PathCause::Silent);
+        let started = self.path.map(|path| (path, now));
+        let fled = self
+            .fled
+            .filter(|(_, since)| flees_on && now.since(*since) <= AT_ONCE);
         Self {
             path: Some(decision.to),
             reason: decision.reason,
@@ -57,6 +66,7 @@ impl Choice {
                 Some(now)
             },
             reconsider: false,
+            fled: fled.or(started).filter(|_| flees),
         }
     }
 }
@@ -68,6 +78,7 @@ const fn is_forced(reason: Reason) -> bool {
         | Reason::PathGone
         | Reason::Initial
         | Reason::Adopted
+        | Reason::AllSilent
         | Reason::Reconfigured => true,
         Reason::PathDegraded(_)
         | Reason::Preferred { .. }
@@ -87,9 +98,41 @@ pub struct Contender<'a> {
     pub health: &'a PathHealth,
 }
 
-/// Time within which paths come up after start, and nothing has to hold before it is preferred.
+/// What else a decision depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Settling(pub Duration);
+pub struct Circumstances {
+    /// Time within which paths come up after start, and nothing has to hold before it is preferred.
+    pub settling: Duration,
+    /// When all paths to the site fell silent at once, the last time that they did.
+    pub silence: Option<Timestamp>,
+}
+
+/// When the last of all paths to a site fell silent, if they did so at once: then it was not the
+/// paths that died but the daemon or the router at the far end. Paths that had been down before say
+/// nothing about it.
+#[must_use]
+pub fn silence(options: &[Contender<'_>]) -> Option<Timestamp> {
+    let fell = options
+        .iter()
+        .filter(|o| is_silent(o))
+        .map(|o| o.health.since);
+    let last = fell.clone().max()?;
+    let at_once = fell.filter(|fell| last.since(*fell) <= AT_ONCE).count() > 1;
+    (at_once && options.iter().all(|o| o.health.state == PathState::Down)).then_some(last)
+}
+
+fn is_silent(option: &Contender<'_>) -> bool {
+    (option.health.state, option.health.cause) == (PathState::Down, PathCause::Silent)
+}
+
+/// Paths that fall silent within this time fell silent at once. Detection takes 300 ms by default,
+/// and packets have jitter, so that of paths which died together one is missed up to that much later
+/// than another.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How much later than the first of them the path that is in use may come back, when all fell
+/// silent at once. BFD starts slowly, with a packet a second (RFC 5880 section 6.8.3).
+const COME_BACK: Duration = Duration::from_secs(2);
 
 /// A better path must be faster by this and by a tenth to be worth a move.
 const CLEARLY_FASTER: Duration = Duration::from_millis(2);
@@ -109,7 +152,7 @@ pub fn decide(
     now: Timestamp,
     class: &TrafficClass,
     choice: &Choice,
-    settling: Settling,
+    circumstances: Circumstances,
     options: &[Contender<'_>],
 ) -> Option<Move> {
     let ranked = ranked(&class.strategy, options);
@@ -132,9 +175,15 @@ pub fn decide(
         now,
         class,
         choice,
-        settling,
+        circumstances,
         current: *current,
     };
+    if let Some(home) = judge.home(&ranked) {
+        return Some(Move {
+            to: home,
+            reason: Reason::AllSilent,
+        });
+    }
     let better = ranked.iter().take_while(|option| option.id != current.id);
     better
         .filter_map(|option| Some((option, judge.reason(option)?)))
@@ -153,7 +202,7 @@ pub fn account(
     now: Timestamp,
     class: &TrafficClass,
     choice: &Choice,
-    settling: Settling,
+    circumstances: Circumstances,
     options: &[Contender<'_>],
     chosen: Option<PathId>,
 ) -> Vec<Candidate> {
@@ -170,7 +219,7 @@ pub fn account(
             now,
             class,
             choice,
-            settling,
+            circumstances,
             current,
         }
         .refusal(option),
@@ -200,11 +249,30 @@ struct Judge<'a> {
     now: Timestamp,
     class: &'a TrafficClass,
     choice: &'a Choice,
-    settling: Settling,
+    circumstances: Circumstances,
     current: Contender<'a>,
 }
 
 impl Judge<'_> {
+    /// Where traffic was before every path to the site fell silent at once. If it was only the
+    /// daemon there that died, the kernel goes on forwarding, and traffic is best where it was.
+    fn home(&self, options: &[Contender<'_>]) -> Option<PathId> {
+        let (home, since) = self.choice.fled?;
+        let silence = self.circumstances.silence?;
+        let home = options.iter().find(|option| option.id == home)?;
+        let is_it = silence >= since && silence.since(since) <= AT_ONCE && is_silent(home);
+        let nothing_lives = options.iter().all(|o| o.health.state == PathState::Down);
+        (is_it && nothing_lives && home.id != self.current.id).then_some(home.id)
+    }
+
+    /// Whether the present path fell silent together with all others, and has not come back.
+    fn waits_for_far_end(&self) -> bool {
+        let since = self.current.health.since;
+        let silence = self.circumstances.silence;
+        is_silent(&self.current)
+            && silence.is_some_and(|last| since <= last && last.since(since) <= AT_ONCE)
+    }
+
     /// Why traffic should move to this path, if anything speaks for it.
     fn reason(&self, option: &Contender<'_>) -> Option<Reason> {
         let (current, better) = (self.current.health, option.health);
@@ -268,7 +336,7 @@ impl Judge<'_> {
     fn settling_in(&self) -> bool {
         // What was adopted had settled before we started.
         self.choice.reason != Reason::Adopted
-            && self.now.since(self.choice.created) < self.settling.0
+            && self.now.since(self.choice.created) < self.circumstances.settling
     }
 
     /// What forbids a move for this reason, if anything does.
@@ -281,10 +349,15 @@ impl Judge<'_> {
             since.and_then(|since| rest(failover.cooldown, since))
         };
         let wait = match reason {
+            Reason::PathDown(_) if self.waits_for_far_end() => {
+                rest(COME_BACK, self.now.since(option.health.since))
+                    .map(|remaining| Verdict::HoldingDown { remaining })
+            }
             Reason::PathDown(_)
             | Reason::PathGone
             | Reason::Initial
             | Reason::Adopted
+            | Reason::AllSilent
             | Reason::Reconfigured => None,
             Reason::PathDegraded(_) => rest(
                 failover.threshold,

@@ -104,6 +104,8 @@ pub struct Engine {
     pub(crate) ownership: Ownership,
     pub(crate) health: BTreeMap<PathId, PathHealth>,
     pub(crate) choices: BTreeMap<(SiteNumber, ClassId), Choice>,
+    /// When all paths to a site last fell silent at once.
+    silences: BTreeMap<SiteNumber, Timestamp>,
     pub(crate) observed: Option<KernelState>,
     pub(crate) configured: Timestamp,
     /// Peers that are to be spoken to at their configured address, wherever they were heard last.

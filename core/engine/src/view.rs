@@ -14,7 +14,7 @@ use patronus_model::view::{
 };
 use patronus_model::wireguard::PublicKey;
 
-use crate::decide::{Settling, account};
+use crate::decide::account;
 use crate::desired::effective;
 use crate::engine::{Engine, uplink_usable};
 
@@ -115,13 +115,20 @@ impl Engine {
         class: &TrafficClass,
     ) -> Option<ChoiceView> {
         let choice = self.choices.get(&(site, class.id))?;
-        let settling = Settling(config.health.start_grace);
+        let circumstances = self.circumstances(config, site);
         Some(ChoiceView {
             class: class.id,
             path: choice.path,
             reason: choice.reason,
             since: now.since(choice.since),
-            candidates: account(now, class, choice, settling, &self.contenders(site), None),
+            candidates: account(
+                now,
+                class,
+                choice,
+                circumstances,
+                &self.contenders(site),
+                None,
+            ),
         })
     }
 

@@ -65,18 +65,6 @@ fn traffic_returns_only_after_the_hold() {
 }
 
 #[test]
-fn when_every_path_goes_the_last_one_stays() {
-    let mut router = two_uplinks();
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::Silent);
-    }
-    let moves = router.moves;
-    let last = router.way(2, VOICE).to_owned();
-    router.seconds(600);
-    assert_eq!((router.way(2, VOICE), router.moves), (last.as_str(), moves));
-}
-
-#[test]
 fn a_planned_stop_of_the_far_end_moves_nothing() {
     let mut router = two_uplinks();
     for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {

@@ -152,6 +152,9 @@ pub enum Reason {
         /// How long it has been well.
         well_for: Duration,
     },
+    /// Every path fell silent at once, so it went back to where it was before: the daemon at the
+    /// far end may only be restarting.
+    AllSilent,
     /// A path is clearly faster than the present one.
     Faster {
         /// Round-trip time of the present path.

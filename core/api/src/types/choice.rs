@@ -63,6 +63,9 @@ pub(crate) enum MoveReason {
     Preferred,
     /// The path before it flaps, and this one has been well for longer than the hold.
     Calmer,
+    /// Every path fell silent at once: it is where it was before, as patronusd at the far end may
+    /// only be restarting.
+    AllSilent,
     /// A path is clearly faster.
     Faster,
     /// The class was configured anew.
@@ -80,6 +83,7 @@ impl From<event::Reason> for MoveReason {
             Reason::PathDegraded(_) => Self::PathDegraded,
             Reason::Preferred { .. } => Self::Preferred,
             Reason::Calmer { .. } => Self::Calmer,
+            Reason::AllSilent => Self::AllSilent,
             Reason::Faster { .. } => Self::Faster,
             Reason::Reconfigured => Self::Reconfigured,
         }

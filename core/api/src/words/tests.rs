@@ -114,6 +114,12 @@ fn every_reason_is_said_shortly_and_at_length() {
     };
     for (it, short, long) in [
         (
+            Reason::AllSilent,
+            "all paths fell silent at once",
+            "every path fell silent at once, so it went back to where it had been: patronusd there \
+             may only be restarting",
+        ),
+        (
             calmer,
             "the old path flaps, this one is well for 30 s",
             "A flaps, and this one had been well for 30 s",

@@ -23,6 +23,8 @@ impl Engine {
         self.learned.configure(&config);
         self.health
             .retain(|path, _| self.topology.paths.contains_key(path));
+        let sites = self.topology.sites();
+        self.silences.retain(|site, _| sites.contains(site));
         for path in self.topology.paths.keys() {
             let usable = usable(&config, self.environment.as_ref(), *path);
             self.health

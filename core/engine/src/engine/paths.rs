@@ -13,7 +13,7 @@ use patronus_model::policy::TrafficClass;
 use patronus_model::router::{Gateway, Lan, RouterConfig};
 
 use super::Engine;
-use crate::decide::{Contender, Settling, account, decide};
+use crate::decide::{Circumstances, Contender, account, decide, silence};
 use crate::desired::effective;
 use crate::ownership::served;
 
@@ -161,6 +161,16 @@ impl Engine {
                 self.report(Event::Dampened { path, suppressed });
             }
         }
+        if let Some(last) = silence(&self.contenders(site)) {
+            self.silences.insert(site, last);
+        }
+    }
+
+    pub(crate) fn circumstances(&self, config: &RouterConfig, site: SiteNumber) -> Circumstances {
+        Circumstances {
+            settling: config.health.start_grace,
+            silence: self.silences.get(&site).copied(),
+        }
     }
 
     /// Decides for one class towards one site.
@@ -171,20 +181,27 @@ impl Engine {
         site: SiteNumber,
         class: &TrafficClass,
     ) {
-        let settling = Settling(config.health.start_grace);
+        let circumstances = self.circumstances(config, site);
         let key = (site, class.id);
         let Some(choice) = self.choices.get(&key) else {
             return;
         };
         let contenders = self.contenders(site);
-        let Some(decision) = decide(now, class, choice, settling, &contenders) else {
+        let Some(decision) = decide(now, class, choice, circumstances, &contenders) else {
             // What it was to reconsider, it has.
             if let Some(choice) = self.choices.get_mut(&key) {
                 choice.reconsider = false;
             }
             return;
         };
-        let candidates = account(now, class, choice, settling, &contenders, Some(decision.to));
+        let candidates = account(
+            now,
+            class,
+            choice,
+            circumstances,
+            &contenders,
+            Some(decision.to),
+        );
         let from = choice.path;
         let new = choice.after(now, &decision);
         self.choices.insert(key, new);

@@ -1,0 +1,96 @@
+//! What happens when every path to a site goes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use patronus_engine::Input;
+use patronus_model::path::Liveness;
+use support::*;
+
+#[test]
+fn when_every_path_goes_the_last_one_stays() {
+    let mut router = two_uplinks();
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::Silent);
+        router.seconds(2);
+    }
+    assert_eq!(router.way(2, VOICE), "pat-2-2");
+    let moves = router.moves;
+    router.seconds(600);
+    assert_eq!((router.way(2, VOICE), router.moves), ("pat-2-2", moves));
+}
+
+/// A router of two uplinks whose paths have all fallen silent within 60 ms, in this order.
+fn fallen_silent(order: [(u8, u8); 4]) -> Router {
+    let mut router = two_uplinks();
+    for (local, remote) in order {
+        router.bfd(path(2, local, remote), Liveness::Silent);
+        router.wait(Duration::from_millis(20));
+    }
+    router
+}
+
+#[test]
+fn when_every_path_goes_at_once_traffic_is_where_it_was() {
+    for order in [
+        [(1, 1), (1, 2), (2, 1), (2, 2)],
+        [(2, 2), (2, 1), (1, 2), (1, 1)],
+        [(1, 2), (1, 1), (2, 2), (2, 1)],
+    ] {
+        let mut router = fallen_silent(order);
+        for class in [VOICE, BULK] {
+            let preferred = if class == VOICE { "pat-1-1" } else { "pat-2-2" };
+            assert_eq!(router.way(2, class), preferred, "{order:?}");
+        }
+        // The daemon there comes back; its paths do so one after the other.
+        router.seconds(5);
+        let moves = router.moves;
+        for (local, remote) in [(2, 2), (1, 2), (2, 1), (1, 1)] {
+            router.bfd(path(2, local, remote), Liveness::Up);
+            router.wait(Duration::from_millis(400));
+        }
+        router.seconds(600);
+        assert_eq!(router.moves, moves, "{order:?}");
+    }
+}
+
+#[test]
+fn when_only_another_path_comes_back_traffic_takes_it() {
+    let mut router = fallen_silent([(1, 1), (1, 2), (2, 1), (2, 2)]);
+    router.seconds(5);
+    router.bfd(path(2, 2, 1), Liveness::Up);
+    router.wait(Duration::from_millis(1900));
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    router.wait(Duration::from_millis(400));
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+}
+
+#[test]
+fn a_path_that_came_back_with_its_far_end_is_left_at_once_when_it_dies() {
+    let mut router = fallen_silent([(1, 1), (1, 2), (2, 1), (2, 2)]);
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::Up);
+    }
+    router.seconds(60);
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    assert_eq!(router.way(2, VOICE), "pat-1-2");
+}
+
+#[test]
+fn traffic_does_not_go_back_to_an_uplink_that_is_gone() {
+    let mut router = two_uplinks();
+    let mut around = environment(2);
+    around.uplinks.get_mut(&slot(1)).unwrap().carrier = false;
+    router.input(Input::Environment(around));
+    for remote in [1, 2] {
+        router.bfd(path(2, 2, remote), Liveness::Silent);
+    }
+    router.seconds(1);
+    assert!(router.way(2, VOICE).starts_with("pat-2-"));
+}
