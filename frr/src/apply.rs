@@ -301,16 +301,17 @@ async fn take_back(
     before: &BTreeMap<Daemon, Tree>,
     first: ApplyError,
 ) -> ApplyError {
-    let mut second = None;
+    let mut refusal = None;
     for (daemon, wanted) in before.iter().rev() {
-        if let Err(error) = restore(links, *daemon, wanted).await {
-            second.get_or_insert(error);
+        match restore(links, *daemon, wanted).await {
+            // A daemon that is gone comes back with `frr.conf`, which still is what was there
+            // before; one that is there and refuses stays between.
+            Ok(()) | Err(ApplyError::Link(_)) => {}
+            Err(error) => refusal = refusal.or(Some(error)),
         }
     }
-    match second {
+    match refusal {
         None => first,
-        // A daemon that is gone comes back with `frr.conf`, which still is what was there before.
-        Some(ApplyError::Link(_)) => first,
         Some(second) => ApplyError::Stuck {
             first: Box::new(first),
             second: Box::new(second),
