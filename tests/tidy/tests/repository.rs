@@ -183,6 +183,33 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
+fn everybody_builds_with_the_rust_that_is_promised() {
+    let value = |file: &str, key: &str| {
+        let text = fs::read_to_string(root().join(file)).expect("the file is there");
+        let mut lines = text.lines().filter_map(|line| line.split_once(" = "));
+        let found = lines.find(|(name, _)| *name == key);
+        let (_, value) = found.unwrap_or_else(|| panic!("{file} has no {key}"));
+        value.trim_matches('"').to_owned()
+    };
+    let promised = value("Cargo.toml", "rust-version");
+    let used = value("rust-toolchain.toml", "channel");
+    assert!(
+        used.starts_with(&format!("{promised}.")),
+        "rust-toolchain.toml selects {used}, but Cargo.toml promises {promised}"
+    );
+    // A version that is named elsewhere is installed, but the one above is used.
+    let named = files(".yml").into_iter().flat_map(|(name, text)| {
+        let installs = |line: &&str| {
+            line.split_once("rustup toolchain install")
+                .is_some_and(|(_, rest)| !rest.is_empty())
+        };
+        let lines: Vec<_> = text.lines().filter(installs).map(str::to_owned).collect();
+        lines.into_iter().map(move |line| format!("{name}:{line}"))
+    });
+    check(named.collect());
+}
+
+#[test]
 fn every_crate_is_on_the_map() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let manifests = files("Cargo.toml").into_iter().map(|(name, _)| name);
