@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR := $(TARGET)
 # Labs need root for namespaces. Who is not root builds as himself, and runs tests and programs by
 # sudo, which would otherwise replace PATH and forget the rest.
 ifneq ($(shell id -u),0)
-AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS,PATRONUS_SKIP_ROOT_TESTS env PATH=$(PATH)
+AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS,PATRONUS_SKIP_ROOT_TESTS,PATRONUS_FRR_ROOT env PATH=$(PATH)
 HOST := $(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 export CARGO_TARGET_$(HOST)_RUNNER := $(AS_ROOT)
 endif
@@ -39,6 +39,19 @@ demo: setup-lab build ## Three sites, two uplinks each: cut one, degrade the oth
 test: setup ## Run every test: units, properties, and real packets in namespaces
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory test-frr
+
+# FRR 8 and 10 differ, and each Debian release has one of them.
+.PHONY: test-frr
+test-frr: setup ## Test with FRR of another Debian release, unless PATRONUS_SKIP_OTHER_FRR=1
+	@case "$${PATRONUS_SKIP_OTHER_FRR:-$${PATRONUS_SKIP_ROOT_TESTS:-}}" in \
+	1) echo "FRR of another Debian release: skipped, as the environment asks" ;; \
+	'') PATRONUS_FRR_ROOT=$$($(AS_ROOT) packaging/test/other-frr.sh $(TARGET)); \
+	   export PATRONUS_FRR_ROOT; echo "with FRR of $$PATRONUS_FRR_ROOT"; \
+	   $(CARGO) build --locked --workspace --bins; \
+	   $(CARGO) test --locked --workspace --test real --no-fail-fast ;; \
+	*) echo "PATRONUS_SKIP_OTHER_FRR must be 1, or not be set" >&2; exit 2 ;; \
+	esac
 
 .PHONY: lint
 lint: ## Formatting, clippy with warnings denied, and dependencies if cargo-deny is installed

@@ -1,8 +1,8 @@
 //! Real FRR in network namespaces, which vanish with the test. Needs root and FRR; without either
 //! the tests fail, unless `PATRONUS_SKIP_ROOT_TESTS=1` says that they shall not be run.
 //!
-//! `PATRONUS_FRR_ROOT=/some/root` takes FRR from another root file system, for example Debian 13's:
-//! `mmdebstrap --variant=minbase --include=frr,procps trixie /some/root`.
+//! `PATRONUS_FRR_ROOT=/some/root` takes FRR, its daemons and its vtysh, from another root file system.
+//! `make test` runs them a second time so, with what `packaging/test/other-frr.sh` makes.
 
 mod cases;
 mod requirements;
@@ -282,11 +282,7 @@ async fn a_configuration_that_frr_refuses_leaves_everything_as_it_was() -> Resul
     let mut router = Router::start(&sandbox, 1)?;
     router.want(cases::hub());
     router.applied().await?;
-    let show = ["vtysh", "-N", "patronus", "-c", "show running-config"];
-    let (before, file) = (
-        router.node.run(show)?,
-        std::fs::read_to_string(&router.conf)?,
-    );
+    let (before, file) = (router.shows()?, std::fs::read_to_string(&router.conf)?);
 
     // Nobody can be their own neighbour, which only bgpd knows: the syntax is right. Much is
     // applied before it comes to that.
@@ -300,7 +296,7 @@ async fn a_configuration_that_frr_refuses_leaves_everything_as_it_was() -> Resul
         "{error}"
     );
     assert!(!error.contains("s3cret"), "{error}");
-    assert_eq!(router.node.run(show)?, before);
+    assert_eq!(router.shows()?, before);
     assert_eq!(std::fs::read_to_string(&router.conf)?, file);
     sandbox.stop()
 }

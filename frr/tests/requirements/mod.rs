@@ -4,7 +4,7 @@
 #![allow(clippy::print_stderr, reason = "tests that are skipped say so")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -12,6 +12,12 @@ pub(crate) const FRRINIT: &str = "/usr/lib/frr/frrinit.sh";
 pub(crate) const VTYSH: &str = "/usr/bin/vtysh";
 
 const SKIP: &str = "PATRONUS_SKIP_ROOT_TESTS";
+const ROOT: &str = "PATRONUS_FRR_ROOT";
+
+/// The root file system whose FRR is to be used, if it is another than this machine's own.
+pub(crate) fn frr_root() -> Option<PathBuf> {
+    std::env::var_os(ROOT).map(PathBuf::from)
+}
 
 /// Whether this test was asked not to run.
 ///
@@ -27,12 +33,20 @@ pub(crate) fn skipped() -> Result<bool> {
         Ok(other) => bail!("{SKIP}={other}: it must be 1, which skips {test}, or not be set"),
         Err(_) => {}
     }
+    if let Some(root) = frr_root().filter(|root| !root.is_absolute()) {
+        bail!("{ROOT}={}: it must be an absolute path", root.display());
+    }
     let mut missing = Vec::new();
     if !is_root() {
         missing.push("root (run `make test`, which takes sudo)");
     }
-    if ![FRRINIT, VTYSH].iter().all(|file| Path::new(file).exists()) {
-        missing.push("FRR (run `make setup`, or install the Debian package frr)");
+    let root = frr_root().unwrap_or_else(|| "/".into());
+    let within = |file: &&str| root.join(file.trim_start_matches('/')).exists();
+    if ![FRRINIT, VTYSH].iter().all(within) {
+        missing.push(match frr_root() {
+            Some(_) => "FRR in PATRONUS_FRR_ROOT (packaging/test/other-frr.sh makes such a root)",
+            None => "FRR (run `make setup`, or install the Debian package frr)",
+        });
     }
     if missing.is_empty() {
         return Ok(false);

@@ -1,5 +1,6 @@
 //! A router with real FRR in a namespace.
 
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use patronus_lab::{Node, Sandbox};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::requirements::FRRINIT;
+use crate::requirements::{FRRINIT, VTYSH, frr_root};
 
 /// A router of the lab: FRR as in production, and the supervisor, which sits outside and reaches
 /// in.
@@ -44,17 +45,17 @@ impl Router {
              rule add pref 100 lookup 100\n"
         ))?;
         node.run(["ip", "-6", "rule", "add", "pref", "100", "lookup", "100"])?;
-        let paths = FrrPaths {
+        let mut paths = FrrPaths {
             etc: node.outside_path("/etc/frr/patronus"),
             run: node.outside_path("/run/frr/patronus"),
             ..FrrPaths::debian()?
         };
-        match std::env::var("PATRONUS_FRR_ROOT") {
-            Ok(root) => start_from(&node, &root, paths.clone())?,
-            Err(_) => {
-                bootstrap::install(&paths)?;
-                node.run([FRRINIT, "start", "patronus"])?;
-            }
+        if let Some(root) = frr_root() {
+            let root = root.to_str().context("PATRONUS_FRR_ROOT is not UTF-8")?;
+            start_from(&node, root, &mut paths)?;
+        } else {
+            bootstrap::install(&paths)?;
+            node.run([FRRINIT, "start", "patronus"])?;
         }
         let conf = paths.frr_conf();
         let (desired, wanted) = watch::channel(None);
@@ -69,17 +70,23 @@ impl Router {
 
     /// Starts bfdd, as its unit does for the daemon, and waits until it has been told something.
     pub(crate) async fn start_bfdd(&mut self) -> Result<()> {
-        let mut words = "/usr/lib/frr/bfdd -N patronus -d -P 0 -F traditional --log syslog"
-            .split(' ')
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
-        if let Ok(root) = std::env::var("PATRONUS_FRR_ROOT") {
-            words.splice(0..0, ["chroot".to_owned(), root]);
-        }
-        self.node.run(words)?;
+        let words = "/usr/lib/frr/bfdd -N patronus -d -P 0 -F traditional --log syslog";
+        self.run_frr(&words.split(' ').collect::<Vec<_>>())?;
         let told = |applied: &Applied| applied.commands.iter().any(|it| it.0 == Daemon::Bfdd);
         while !told(&self.applied().await?) {}
         Ok(())
+    }
+
+    /// Runs a program of FRR where FRR runs.
+    fn run_frr(&self, words: &[&str]) -> Result<String> {
+        let chroot = frr_root().map(|root| ["chroot".into(), root.into_os_string()]);
+        let words = words.iter().map(OsString::from);
+        self.node.run(chroot.into_iter().flatten().chain(words))
+    }
+
+    /// What FRR says that its configuration is.
+    pub(crate) fn shows(&self) -> Result<String> {
+        self.run_frr(&[VTYSH, "-N", "patronus", "-c", "show running-config"])
     }
 
     pub(crate) fn want(&self, desired: Desired) {
@@ -147,7 +154,7 @@ impl Router {
 }
 
 /// Starts the FRR of another root file system, with the node's directories in it.
-pub(crate) fn start_from(node: &Node, root: &str, mut paths: FrrPaths) -> Result<()> {
+fn start_from(node: &Node, root: &str, paths: &mut FrrPaths) -> Result<()> {
     let owner = std::fs::metadata(format!("{root}/etc/frr"))?;
     let (uid, gid) = (owner.uid(), owner.gid());
     paths.owner = Some(bootstrap::Owner { uid, gid });
@@ -156,7 +163,15 @@ pub(crate) fn start_from(node: &Node, root: &str, mut paths: FrrPaths) -> Result
          for dir in /etc/frr /run/frr /proc /dev; do mount --rbind $dir {root}$dir || exit; done"
     );
     node.run(["sh", "-c", &script])?;
-    bootstrap::install(&paths)?;
+    bootstrap::install(paths)?;
+    // The supervisor runs it outside, where neither that root nor its /dev is complete.
+    let vtysh = format!(
+        "#!/bin/sh\nexec nsenter --target {} --mount --pid chroot {root} {VTYSH} \"$@\"\n",
+        node.pid()
+    );
+    let write = "cat >/run/frr/vtysh && chmod 755 /run/frr/vtysh";
+    node.run_with_input(["sh", "-c", write], &vtysh)?;
+    paths.vtysh = Some(node.outside_path("/run/frr/vtysh"));
     node.run(["chroot", root, FRRINIT, "start", "patronus"])
         .map(drop)
 }
