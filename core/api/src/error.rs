@@ -7,12 +7,9 @@ use async_graphql::{Error, ErrorExtensions, Response, ServerError};
 /// Why a field has no value. Clients find [`Failure::code`] in `extensions.code`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// There is no configuration yet.
-    #[error(
-        "this router has no configuration yet. Write one, check it with `patronus config check`, \
-         then run `patronus reload`"
-    )]
-    NotConfigured,
+    /// The daemon has no picture of the router yet.
+    #[error("patronusd is starting. Try again in a moment")]
+    Starting,
     /// An argument is not what it should be.
     #[error("{argument} {value:?}: {problem}")]
     BadInput {
@@ -48,10 +45,9 @@ impl Failure {
     /// A word for programs. Part of the API: it never changes.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::NotConfigured => "NOT_CONFIGURED",
             Self::BadInput { .. } => "BAD_INPUT",
             Self::NotFound { .. } => "NOT_FOUND",
-            Self::Stopping | Self::NoAnswer | Self::Late(_) => "UNAVAILABLE",
+            Self::Starting | Self::Stopping | Self::NoAnswer | Self::Late(_) => "UNAVAILABLE",
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::error::Failure;
 /// has gone away in the meantime is no error.
 #[derive(Debug)]
 pub enum Request {
-    /// The whole router; `None` before it has a configuration.
+    /// The whole router; `None` while the daemon is not as far as that.
     View(oneshot::Sender<Option<Arc<RouterView>>>),
     /// The BFD sessions: ours in the order of their paths, then those of FRR.
     Bfd(oneshot::Sender<Vec<BfdView>>),
@@ -35,7 +35,7 @@ pub enum Request {
     },
     /// The newest event that moved traffic from one path to another; `None` if nothing has moved.
     LastMove(oneshot::Sender<Option<EventRecord>>),
-    /// What happens to a flow; `None` before there is a configuration.
+    /// What happens to a flow; `None` as above.
     Explain(Flow, oneshot::Sender<Option<Explanation>>),
     /// Forgets a prefix that no site announces any more; answers whether there was such a one.
     Forget(IpNet, oneshot::Sender<bool>),

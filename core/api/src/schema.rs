@@ -211,9 +211,7 @@ impl Query {
             known_lan(&from, ingress)?;
         }
         let explained = session.ask(|reply| Request::Explain(flow, reply)).await?;
-        let explained = explained
-            .ok_or(Failure::NotConfigured)
-            .map_err(Refusal::from)?;
+        let explained = explained.ok_or(Failure::Starting).map_err(Refusal::from)?;
         Ok(Explanation::new(&from, &explained))
     }
 }

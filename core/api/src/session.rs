@@ -31,7 +31,7 @@ impl Session {
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
         let take = async || -> Result<Arc<Snapshot>, Failure> {
             let view = self.daemon.ask(LOOKUP, Request::View).await?;
-            let view = view.ok_or(Failure::NotConfigured)?;
+            let view = view.ok_or(Failure::Starting)?;
             Ok(Arc::new(Snapshot::new(view)))
         };
         Ok(Arc::clone(self.snapshot.get_or_try_init(take).await?))

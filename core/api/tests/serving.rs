@@ -349,14 +349,15 @@ async fn what_is_not_a_query_is_refused_with_a_code() {
 }
 
 #[tokio::test]
-async fn a_router_without_a_configuration_says_what_to_do() {
+async fn a_router_that_is_starting_says_that_it_will_answer_soon() {
     let server = Server::canned(Canned {
         view: None,
         ..Canned::usual()
     });
     let (code, message) = server.error("{ router { siteId } }").await;
-    assert_eq!(code, "NOT_CONFIGURED");
-    assert!(message.contains("patronus config check"), "{message}");
+    assert_eq!(code, "UNAVAILABLE");
+    let said = message.contains("is starting") && message.contains("Try again");
+    assert!(said, "{message}");
     assert_eq!(server.data("{ bgp { asn } }").await["bgp"]["asn"], 65_001);
     assert_eq!(http(&server.socket(), "GET", "/healthz", "").await.0, 200);
 }

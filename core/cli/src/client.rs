@@ -119,7 +119,7 @@ fn no_connection(socket: &Path, error: &io::Error) -> Trouble {
 impl From<Problem> for Trouble {
     fn from(problem: Problem) -> Self {
         match problem.extensions.code.as_str() {
-            "NOT_FOUND" | "NOT_CONFIGURED" => Self::NotFound(problem.message),
+            "NOT_FOUND" => Self::NotFound(problem.message),
             "BAD_INPUT" => Self::Usage(problem.message),
             "INVALID_QUERY" => Self::NotUnderstood(problem.message),
             _ => Self::Daemon(problem.message),

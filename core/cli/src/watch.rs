@@ -71,7 +71,7 @@ async fn frame(
         }
         Err(trouble @ Trouble::Output(_)) => return Err(trouble),
         // What has been seen stays in view, whatever keeps us from seeing more: a daemon that is
-        // being restarted first is not there, and then has no configuration yet.
+        // being restarted first is not there, and then takes a moment to answer.
         Err(trouble) => match (&last.page, json) {
             (Some((page, at)), false) => outdated(page.clone(), at.elapsed(), &trouble),
             (None, _) | (_, true) => return Err(trouble),

@@ -181,11 +181,15 @@ fn a_flow_is_explained() {
 fn what_does_not_exist_is_named_together_with_what_does() {
     let message = "there is no site \"paris\"; there is: lisbon, oslo, tromso";
     check(Canned::usual(), &["paths", "--site", "paris"], 1, message);
+}
+
+#[test]
+fn a_daemon_that_is_starting_is_to_be_asked_again() {
     let none = Canned {
         view: None,
         ..Canned::usual()
     };
-    check(none, &["status"], 1, "no configuration yet");
+    check(none, &["status"], 3, "is starting. Try again");
 }
 
 #[test]

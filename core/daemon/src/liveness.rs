@@ -32,7 +32,7 @@ pub fn session(watch: Watch, timers: BfdTimers) -> SessionSpec {
 }
 
 /// Passes on what concerns liveness. Called on the driver's thread; waits only while the engine
-/// has hundreds of inputs before it.
+/// has as many inputs before it as there is room for, which are thousands.
 pub fn pass_on(event: &BfdEvent, inputs: &mpsc::Sender<Input>) {
     if let Event::StateChanged(change) = &event.event
         && let Some(liveness) = liveness(change.liveness())
