@@ -10,7 +10,7 @@ use crate::trouble::Trouble;
 
 const NAME: &str = "patronusd";
 
-/// What `patronusd doctor --json` prints, and whether all that is required was found.
+/// What `patronusd doctor --json` prints, and whether all is well.
 pub(crate) fn doctor() -> Result<(Vec<u8>, bool), Trouble> {
     let program = find().ok_or(Trouble::NotInstalled)?;
     let output = Command::new(&program)

@@ -110,16 +110,27 @@ fn doctor_and_teardown_are_what_the_sibling_says() {
         (7, "teardown --dry-run --yes --json --config x\n")
     );
     becomes(
-        r#"[ "$*" = "doctor --json" ] && echo '[{"name": "TUN", "found": false, "required": true,
-        "detail": "no /dev/net/tun", "neededFor": "tunnels", "costWhenMissing": "no tunnels",
-        "remedy": "modprobe tun"}]'; exit 1"#,
+        r#"[ "$*" = "doctor --json" ] && echo '{"capabilities": [{"name": "TUN", "found": false,
+        "required": true, "detail": "no /dev/net/tun", "neededFor": "tunnels",
+        "costWhenMissing": "no tunnels", "remedy": "modprobe tun"}],
+        "conflicts": [{"name": "link group", "found": ["wan0"], "problem": null, "harmful": true,
+        "harms": "tunnels", "cost": "confusion", "remedy": "ip link"}]}'; exit 1"#,
     );
     let (status, out, _) = run(&["doctor"]);
-    let said = out.contains("○ MISSING  TUN  no /dev/net/tun") && out.contains("modprobe tun");
-    assert_eq!((status, said), (1, true), "{out}");
+    for said in [
+        "○ MISSING   TUN         no /dev/net/tun\n",
+        "modprobe tun\n",
+        "○ CONFLICT  link group  wan0\n",
+        "1 thing missing without",
+        "1 conflict by which",
+    ] {
+        assert!(out.contains(said), "{said}: {out}");
+    }
+    assert_eq!(status, 1);
     let (status, out, _) = run(&["doctor", "--json"]);
     let found: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((status, &found[0]["name"]), (1, &Value::from("TUN")));
+    let names = ["capabilities", "conflicts"].map(|list| &found[list][0]["name"]);
+    assert_eq!((status, names), (1, [&"TUN".into(), &"link group".into()]));
 }
 
 #[test]

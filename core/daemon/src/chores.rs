@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use patronus_engine::diff::diff;
 use patronus_frr::FrrPaths;
-use patronus_linux::{Capability, Kernel};
+use patronus_linux::{Capability, Conflict, Findings, Kernel};
 use patronus_model::kernel::{Change, KernelState, Plan};
 use patronus_model::layout::KernelLayout;
 
@@ -54,61 +54,115 @@ pub fn prepare_frr() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lists what this machine has and lacks. Fails when something is missing without which the router
-/// does not work.
+/// Lists what this machine has and lacks, and what others did that is in the way. Fails when
+/// something is missing without which the router does not work, and when traffic goes astray.
 ///
 /// # Errors
 /// None at present.
 pub fn doctor(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
     let intended = layout::intended(places);
-    let capabilities = patronus_linux::capabilities(&intended.layout, &places.wireguard_go);
+    let findings = patronus_linux::examine(&intended.layout, &places.wireguard_go);
     if let Some(doubt) = &intended.doubt {
         // Beside the list, which programs read.
         eprintln!("patronusd: {doubt}\n");
     }
     if json {
-        let list: Vec<_> = capabilities.iter().map(capability_json).collect();
-        say!("{}", serde_json::to_string_pretty(&list)?);
+        say!(
+            "{}",
+            serde_json::to_string_pretty(&findings_json(&findings))?
+        );
     } else {
-        capabilities.iter().for_each(print_capability);
+        print_findings(&findings);
     }
-    let missing = capabilities
-        .iter()
-        .filter(|c| c.required && !c.found)
-        .count();
-    if missing > 0 && !json {
-        say!("\n{missing} of these are required: the router cannot work without them.");
-    }
-    Ok(if missing == 0 {
+    Ok(if findings.are_well() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn capability_json(capability: &Capability) -> serde_json::Value {
+/// What `patronus doctor` reads.
+fn findings_json(findings: &Findings) -> serde_json::Value {
+    let capability = |it: &Capability| {
+        serde_json::json!({
+            "name": it.name,
+            "found": it.found,
+            "required": it.required,
+            "detail": it.detail,
+            "neededFor": it.needed_for,
+            "costWhenMissing": it.cost_when_missing,
+            "remedy": it.remedy,
+        })
+    };
+    let conflict = |it: &Conflict| {
+        serde_json::json!({
+            "name": it.name,
+            // Null where it is not known.
+            "found": it.found.as_ref().ok(),
+            "problem": it.found.as_ref().err(),
+            "harmful": it.harmful,
+            "harms": it.harms,
+            "cost": it.cost,
+            "remedy": it.remedy,
+        })
+    };
     serde_json::json!({
-        "name": capability.name,
-        "found": capability.found,
-        "required": capability.required,
-        "detail": capability.detail,
-        "neededFor": capability.needed_for,
-        "costWhenMissing": capability.cost_when_missing,
-        "remedy": capability.remedy,
+        "capabilities": findings.capabilities.iter().map(capability).collect::<Vec<_>>(),
+        "conflicts": findings.conflicts.iter().map(conflict).collect::<Vec<_>>(),
     })
 }
 
-fn print_capability(capability: &Capability) {
-    let state = match (capability.found, capability.required) {
-        (true, _) => "● yes    ",
-        (false, false) => "◐ missing",
-        (false, true) => "○ MISSING",
-    };
-    say!("{state}  {:<22} {}", capability.name, capability.detail);
-    if !capability.found {
-        say!("           for: {}", capability.needed_for);
-        say!("           cost: {}", capability.cost_when_missing);
-        say!("           remedy: {}", capability.remedy);
+fn print_findings(findings: &Findings) {
+    for it in &findings.capabilities {
+        let state = match (it.found, it.required) {
+            (true, _) => "● yes     ",
+            (false, false) => "◐ missing ",
+            (false, true) => "○ MISSING ",
+        };
+        say!("{state}  {:<22} {}", it.name, it.detail);
+        if !it.found {
+            print_more([
+                ("for", it.needed_for),
+                ("cost", it.cost_when_missing),
+                ("remedy", it.remedy),
+            ]);
+        }
+    }
+    for it in &findings.conflicts {
+        let (state, detail) = match (&it.found, it.harmful) {
+            (Err(problem), _) => ("◌ unknown ", problem.clone()),
+            (Ok(list), _) if list.is_empty() => ("● clear   ", "nothing is in the way".to_owned()),
+            (Ok(list), false) => ("◐ conflict", list.join(", ")),
+            (Ok(list), true) => ("○ CONFLICT", list.join(", ")),
+        };
+        say!("{state}  {:<22} {detail}", it.name);
+        if it.found.as_ref().is_ok_and(|list| !list.is_empty()) {
+            print_more([
+                ("harms", it.harms),
+                ("cost", it.cost),
+                ("remedy", it.remedy),
+            ]);
+        }
+    }
+    let missing = findings.capabilities.iter();
+    let missing = missing.filter(|it| it.required && !it.found).count();
+    if missing > 0 {
+        say!("\nMissing, so that the router does not work: {missing}.");
+    }
+    let harmful = findings.conflicts.iter().filter(|it| it.harmful);
+    let (known, unknown): (Vec<_>, Vec<_>) = harmful.partition(|it| it.found.is_ok());
+    let conflicts = known.iter().filter(|it| !it.is_clear()).count();
+    if conflicts > 0 {
+        say!("\nConflicts that lead traffic astray: {conflicts}.");
+    }
+    if !unknown.is_empty() {
+        say!("\nPlaces that could not be looked at: {}.", unknown.len());
+    }
+}
+
+fn print_more(lines: [(&str, &str); 3]) {
+    for (word, text) in lines {
+        say!("            {word}: {text}");
     }
 }
 

@@ -27,12 +27,101 @@ pub struct Capability {
     pub remedy: &'static str,
 }
 
+/// Something that others may have done and that would be in our way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Where.
+    pub name: &'static str,
+    /// What is in the way there; nothing, if all is well. Or why that is not known.
+    pub found: Result<Vec<String>, String>,
+    /// Whether traffic goes astray by it, rather than may.
+    pub harmful: bool,
+    /// What of ours suffers.
+    pub harms: &'static str,
+    /// What happens then.
+    pub cost: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+impl Conflict {
+    /// Whether nothing is in the way, as far as is known.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.found.as_ref().is_ok_and(Vec::is_empty)
+    }
+}
+
+/// What was found on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    /// What it has and lacks.
+    pub capabilities: Vec<Capability>,
+    /// What is, or might be, in our way.
+    pub conflicts: Vec<Conflict>,
+}
+
+impl Findings {
+    /// Whether the router works here, and nothing leads its traffic astray.
+    #[must_use]
+    pub fn are_well(&self) -> bool {
+        let works = self.capabilities.iter().all(|it| it.found || !it.required);
+        works && self.conflicts.iter().all(|it| it.is_clear() || !it.harmful)
+    }
+}
+
 /// Looks for everything that the router may use, and for whatever may be in its way.
 #[must_use]
-pub fn capabilities(layout: &KernelLayout, wireguard_go: &Path) -> Vec<Capability> {
-    let mut all = probes::kernel(layout);
-    all.extend(probes::programs(wireguard_go));
-    all.extend(probes::privileges());
-    all.extend(conflicts::conflicts(layout));
-    all
+pub fn examine(layout: &KernelLayout, wireguard_go: &Path) -> Findings {
+    let mut capabilities = probes::kernel(layout);
+    capabilities.extend(probes::programs(wireguard_go));
+    capabilities.extend(probes::privileges());
+    Findings {
+        capabilities,
+        conflicts: conflicts::conflicts(layout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(missing: Option<bool>, conflict: (Result<&[&str], &str>, bool), well: bool) {
+        let (found, harmful) = conflict;
+        let findings = Findings {
+            capabilities: vec![Capability {
+                name: "TUN",
+                found: missing.is_none(),
+                detail: String::new(),
+                required: missing == Some(true),
+                needed_for: "",
+                cost_when_missing: "",
+                remedy: "",
+            }],
+            conflicts: vec![Conflict {
+                name: "rules",
+                found: found
+                    .map(|list| list.iter().map(|&it| it.to_owned()).collect())
+                    .map_err(str::to_owned),
+                harmful,
+                harms: "",
+                cost: "",
+                remedy: "",
+            }],
+        };
+        assert_eq!(findings.are_well(), well, "{findings:?}");
+    }
+
+    #[test]
+    fn all_is_well_unless_something_required_is_missing_or_something_harmful_in_the_way() {
+        let clear: (Result<&[&str], &str>, bool) = (Ok(&[]), true);
+        check(None, clear, true);
+        check(Some(false), clear, true);
+        check(Some(true), clear, false);
+        check(None, (Ok(&["rule 1001"]), false), true);
+        check(None, (Ok(&["rule 1001"]), true), false);
+        check(None, (Err("no permission"), false), true);
+        // Nobody knows whether it is.
+        check(None, (Err("no permission"), true), false);
+    }
 }

@@ -5,7 +5,7 @@
 //! - [`FastLane`] re-points nexthop objects in microseconds;
 //! - [`Follower`] reports what changes in the kernel;
 //! - [`teardown`] removes everything that is ours, with or without a daemon;
-//! - [`capabilities`] says what this machine can do and what stands in our way.
+//! - [`examine`] says what this machine can do and what stands in our way.
 //!
 //! Everything here blocks and belongs on threads of its own. Nothing here needs an async runtime:
 //! route netlink answers within microseconds, so `rtnetlink` and `netlink-packet-route` lend their
@@ -26,7 +26,7 @@ mod sysctl;
 mod teardown;
 mod wireguard;
 
-pub use doctor::{Capability, capabilities};
+pub use doctor::{Capability, Conflict, Findings, examine};
 pub use error::{Error, Refusal};
 pub use fastlane::{FastLane, NotMoved};
 pub use follower::{Follower, Notice, Watch};

@@ -12,7 +12,7 @@ mod support;
 
 use std::path::Path;
 
-use patronus_linux::{capabilities, teardown};
+use patronus_linux::{Findings, examine, teardown};
 use patronus_model::firewall::Firewall;
 use patronus_model::ids::ClassId;
 use patronus_model::kernel::{
@@ -134,20 +134,16 @@ fn looking_around_leaves_no_trace_and_sees_what_is_in_the_way() {
         std::fs::create_dir_all("/run/wireguard").unwrap();
         ip("link set lo up");
         std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "0").unwrap();
-        let look = || capabilities(&KernelLayout::default(), Path::new("wireguard-go"));
+        let look = || examine(&KernelLayout::default(), Path::new("wireguard-go"));
         let before = world();
         let all = look();
         assert_eq!(world(), before);
-        for one in &all {
+        for one in &all.capabilities {
             println!(
                 "{:<24} {:<5} {:<40} without: {}; {}",
                 one.name, one.found, one.detail, one.cost_when_missing, one.remedy
             );
         }
-        let missing = |all: &[patronus_linux::Capability]| -> Vec<&'static str> {
-            let missing = all.iter().filter(|one| !one.found);
-            missing.map(|one| one.name).collect()
-        };
         let absent = missing(&all);
         assert!(
             absent
@@ -155,19 +151,58 @@ fn looking_around_leaves_no_trace_and_sees_what_is_in_the_way() {
                 .all(|name| ["kernel WireGuard", "FRR"].contains(name)),
             "{absent:?}"
         );
+        assert_eq!(in_the_way(&all), [] as [String; 0]);
         others();
         std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
         ip("link set wan0 group 80");
         run("nft add chain inet other c");
         run("nft add rule inet other c meta mark set 7");
-        let mut expected = absent;
-        expected.extend([
-            "rule priorities",
-            "routing tables",
-            "link group",
-            "packet marks",
-            "reverse path filter",
-        ]);
-        assert_eq!(missing(&look()), expected);
+        let all = look();
+        assert_eq!(missing(&all), absent, "what is in the way is not missing");
+        assert_eq!(
+            in_the_way(&all),
+            [
+                "rule priorities: V4 rule 1001",
+                "routing tables: table 7001",
+                "link group: wan0 is in group 80",
+                "packet marks: inet other",
+                "reverse path filter: net.ipv4.conf.all.rp_filter is 1 (strict)",
+            ]
+        );
+        assert!(!all.are_well());
     });
+}
+
+#[test]
+fn an_interface_in_our_group_is_told_by_its_alias_and_not_by_its_name_alone() {
+    inside(|| {
+        ip("link add pat-8-7 type ifb
+            link set pat-8-7 group 80 alias patronus
+            link add pat-8-8 type ifb
+            link set pat-8-8 group 80
+            link add wan0 type ifb
+            link set wan0 group 80 alias patronus");
+        let all = examine(&KernelLayout::default(), Path::new("wireguard-go"));
+        let group = in_the_way(&all);
+        let group: Vec<_> = group.iter().filter(|it| it.contains("group")).collect();
+        assert_eq!(
+            group,
+            ["link group: pat-8-8 is in group 80, wan0 is in group 80"]
+        );
+    });
+}
+
+fn missing(all: &Findings) -> Vec<&'static str> {
+    let missing = all.capabilities.iter().filter(|one| !one.found);
+    missing.map(|one| one.name).collect()
+}
+
+fn in_the_way(all: &Findings) -> Vec<String> {
+    let taken = all.conflicts.iter().filter(|one| !one.is_clear());
+    taken
+        .map(|one| {
+            let what = one.found.as_ref().map(|list| list.join(", "));
+            format!("{}: {}", one.name, what.unwrap_or_else(Clone::clone))
+        })
+        .collect()
 }

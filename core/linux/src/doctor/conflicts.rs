@@ -1,4 +1,4 @@
-//! What others did that is in our way. Found means: nothing.
+//! What others did that is in our way.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use patronus_model::kernel::Family;
 use patronus_model::layout::KernelLayout;
 
-use super::Capability;
+use super::Conflict;
 use crate::command::run;
 use crate::error::Error;
 use crate::kernel::{owns_priority, owns_table};
@@ -20,7 +20,7 @@ use crate::nftables::TABLE;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything that may be in the way.
-pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Capability> {
+pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Conflict> {
     vec![
         free(
             "rule priorities",
@@ -75,23 +75,17 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Capability> {
 /// A place that should be free.
 fn free(
     name: &'static str,
-    required: bool,
+    harmful: bool,
     taken: Result<Vec<String>, Error>,
-    [needed_for, cost_when_missing]: [&'static str; 2],
+    [harms, cost]: [&'static str; 2],
     remedy: &'static str,
-) -> Capability {
-    let (found, detail) = match taken {
-        Ok(list) if list.is_empty() => (true, "nothing is in the way".to_owned()),
-        Ok(list) => (false, list.join(", ")),
-        Err(error) => (false, error.report()),
-    };
-    Capability {
+) -> Conflict {
+    Conflict {
         name,
-        found,
-        detail,
-        required,
-        needed_for,
-        cost_when_missing,
+        found: taken.map_err(|error| error.report()),
+        harmful,
+        harms,
+        cost,
         remedy,
     }
 }
@@ -132,8 +126,9 @@ fn foreign_links(layout: &KernelLayout) -> Result<Vec<String>, Error> {
     let group = layout.tunnel_group();
     let found = Netlink::open()?.dump(&link::list(), "interfaces", |_, payload| {
         let link = Link::read(payload)?;
-        let theirs = link.group == group && !layout.owns_interface(&link.name);
-        theirs.then(|| format!("{} is in group {group}", link.name))
+        // Anybody can have a name like ours.
+        let ours = link.is_claimed() && layout.owns_interface(&link.name);
+        (link.group == group && !ours).then(|| format!("{} is in group {group}", link.name))
     })?;
     Ok(found)
 }
