@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use patronus_e2e::network::{PATIENCE, VOICE};
 use patronus_e2e::{Family, Network};
-use patronus_lab::Node;
 
 use crate::network::{TWO_SITES, recovery, wait_until_best};
 use crate::report::{Destination, Machine, Report, Row, Target, progress};
@@ -36,15 +35,11 @@ const CALM: Duration = Duration::from_secs(2);
 /// What must show while the stream runs on: packets are lost now, or not at all.
 const AFTER: Duration = Duration::from_secs(2);
 
-/// How the pid of a process of this router is found: the pids of a lab are common to its nodes.
+/// The others, and what the command line of each matches.
 const OTHERS: [(&str, &str); 3] = [
-    ("bgpd", "cat /run/frr/patronus/bgpd.pid"),
-    ("zebra", "cat /run/frr/patronus/zebra.pid"),
-    (
-        "wireguard_go",
-        "for pid in $(pgrep -f 'wireguard-go.* pat-1-1'); do \
-         [ $(readlink /proc/$pid/ns/net) != $(readlink /proc/self/ns/net) ] || echo $pid; done",
-    ),
+    ("bgpd", "frr/bgpd"),
+    ("zebra", "frr/zebra"),
+    ("wireguard_go", "wireguard-go.* pat-1-1"),
 ];
 
 /// Measures, prints a table and writes the report.
@@ -56,8 +51,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     progress("bringing up two sites");
     let mut network = Network::up(TWO_SITES)?;
     let mut results = daemon(&mut network, arguments.kills).context("patronusd")?;
-    for (name, finder) in OTHERS {
-        results.extend(other(&mut network, name, finder).context(name)?);
+    for (name, pattern) in OTHERS {
+        results.extend(other(&mut network, name, pattern).context(name)?);
     }
     network.lab.stop()?;
     Report { machine, results }.publish(&arguments.destination, "restart")
@@ -94,15 +89,15 @@ fn daemon(network: &mut Network, kills: usize) -> Result<Vec<Row>> {
     ])
 }
 
-fn other(network: &mut Network, name: &str, finder: &str) -> Result<[Row; 2]> {
+fn other(network: &mut Network, name: &str, pattern: &str) -> Result<[Row; 2]> {
     wait_until_best(network)?;
     let node = network.lab.router("berlin")?.node().clone();
-    let old = pid(&node, finder)?;
+    let old = pid(network, pattern)?;
     let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
     std::thread::sleep(Duration::from_millis(500));
     node.run(["kill", "-9", &old])?;
     let killed = Instant::now();
-    let back = returned(&node, finder, &old, killed)?;
+    let back = returned(network, pattern, &old, killed)?;
     let took = recovery(network, killed, CALM)?.max(back);
     std::thread::sleep(AFTER);
     let lost = stream.stop().lost();
@@ -114,8 +109,8 @@ fn other(network: &mut Network, name: &str, finder: &str) -> Result<[Row; 2]> {
 }
 
 /// When a program is there again.
-fn returned(node: &Node, finder: &str, old: &str, since: Instant) -> Result<Duration> {
-    while pid(node, finder).is_ok_and(|new| new == old) || pid(node, finder).is_err() {
+fn returned(network: &Network, pattern: &str, old: &str, since: Instant) -> Result<Duration> {
+    while pid(network, pattern).map_or(true, |new| new == old) {
         if since.elapsed() > PATIENCE {
             bail!("it has not been started again after {PATIENCE:?}");
         }
@@ -124,11 +119,11 @@ fn returned(node: &Node, finder: &str, old: &str, since: Instant) -> Result<Dura
     Ok(since.elapsed())
 }
 
-fn pid(node: &Node, finder: &str) -> Result<String> {
-    let found = node.run(["sh", "-c", finder])?;
-    let pid = found.lines().next().map(str::trim).unwrap_or_default();
-    if pid.is_empty() {
-        bail!("there is no such process");
+fn pid(network: &Network, pattern: &str) -> Result<String> {
+    let mut pids = network.processes("berlin", pattern)?;
+    match (pids.pop(), pids.is_empty()) {
+        (Some(pid), true) => Ok(pid),
+        (None, _) => bail!("there is no process that matches {pattern}"),
+        (Some(_), false) => bail!("several processes match {pattern}"),
     }
-    Ok(pid.to_owned())
 }

@@ -6,6 +6,7 @@ pub mod container;
 pub mod demo;
 pub mod deploy;
 pub mod network;
+mod processes;
 pub mod state;
 
 pub use carried::Carried;

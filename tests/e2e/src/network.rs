@@ -10,9 +10,15 @@ use patronus_lab::{Host, Lab, Topology};
 use serde_json::Value;
 
 use crate::deploy::Deployment;
+use crate::processes::processes;
 
 /// How long a network may take to come up on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Does nothing for so long.
+pub fn pause(seconds: u64) {
+    std::thread::sleep(Duration::from_secs(seconds));
+}
 
 /// A port that the policies of labs put into the class `voice`.
 pub const VOICE: u16 = 5060;
@@ -229,18 +235,14 @@ impl Network {
     }
 
     /// Process ids, as the site's router sees them, of its own programs whose command line matches a
-    /// pattern. All nodes of a lab share their process ids, so they are told apart by their network
-    /// namespace.
+    /// pattern.
     ///
     /// # Errors
     /// When there is no such site.
     pub fn processes(&self, site: &str, pattern: &str) -> Result<Vec<String>> {
-        let script = format!(
-            "here=$(readlink /proc/$$/ns/net); for p in $(pgrep -f '{pattern}'); do \
-             [ \"$(readlink /proc/$p/ns/net)\" = \"$here\" ] && [ $p != $$ ] && echo $p; done; true"
-        );
-        let text = self.lab.router(site)?.node().run(["sh", "-c", &script])?;
-        Ok(text.lines().map(str::to_owned).collect())
+        let router = self.lab.router(site)?;
+        let found = processes(router.node(), &format!("-f '{pattern}'"))?;
+        Ok(found.into_keys().collect())
     }
 
     /// Waits until a condition holds.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use patronus_lab::{Node, Router};
 
+use crate::processes::processes;
+
 /// What a router holds, line by line, by what it is.
 ///
 /// Counters, timers and what the kernel learns by itself are left out: two states of a router at
@@ -13,7 +15,7 @@ use patronus_lab::{Node, Router};
 pub struct State(BTreeMap<&'static str, Vec<String>>);
 
 /// A listing of the kernel, as a line of shell.
-const KERNEL: [(&str, &str); 14] = [
+const KERNEL: [(&str, &str); 13] = [
     ("link", "ip -o link show"),
     ("address", "ip -o address show"),
     ("rule", "ip rule show"),
@@ -35,12 +37,6 @@ const KERNEL: [(&str, &str); 14] = [
         "sysctl",
         "sysctl -a 2>/dev/null | grep '^net\\.' | grep -v nf_conntrack_count",
     ),
-    (
-        "process",
-        "here=$(readlink /proc/$$/ns/net); for p in $(pgrep 'wireguard|patronus'); do \
-         [ \"$(readlink /proc/$p/ns/net)\" = \"$here\" ] && tr '\\0' ' ' </proc/$p/cmdline && echo; \
-         done; true",
-    ),
 ];
 
 /// What is ours besides the kernel.
@@ -59,7 +55,10 @@ impl State {
     /// # Errors
     /// When a program is missing or fails.
     pub fn of_kernel(router: &Router) -> Result<Self> {
-        Self::read(router.node(), &KERNEL)
+        let mut state = Self::read(router.node(), &KERNEL)?;
+        let ours = processes(router.node(), "'wireguard|patronus'")?;
+        state.insert("process", ours.into_values());
+        Ok(state)
     }
 
     /// The same, what FRR runs and would start with, and the keys.
@@ -73,15 +72,20 @@ impl State {
     }
 
     fn read(node: &Node, listings: &[(&'static str, &str)]) -> Result<Self> {
-        let list = |(name, script): &(&'static str, &str)| {
+        let mut state = Self(BTreeMap::new());
+        for (name, script) in listings {
             let text = node.run(["sh", "-c", script]);
             let text = text.with_context(|| format!("listing each {name}"))?;
-            let mut lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-            lines.retain(|line| !line.is_empty());
-            lines.sort();
-            Ok((*name, lines))
-        };
-        Ok(Self(listings.iter().map(list).collect::<Result<_>>()?))
+            state.insert(name, text.lines().map(str::to_owned));
+        }
+        Ok(state)
+    }
+
+    fn insert(&mut self, kind: &'static str, lines: impl Iterator<Item = String>) {
+        let mut lines: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+        lines.retain(|line| !line.is_empty());
+        lines.sort();
+        self.0.insert(kind, lines);
     }
 
     /// The lines of one kind.

@@ -1,19 +1,13 @@
 //! An uplink fails in each of the ways in which uplinks fail, and traffic goes on.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use patronus_e2e::network::{BULK, STANDARD, VOICE};
+use patronus_e2e::network::{BULK, STANDARD, VOICE, pause};
 use patronus_e2e::{Family, Network, alone};
 use patronus_lab::Cut;
 
 /// What the issue asks of a machine that does other things as well; the benchmark reports what is
 /// really reached.
 const LIMIT_MS: f64 = 2000.0;
-
-fn pause(seconds: u64) {
-    std::thread::sleep(Duration::from_secs(seconds));
-}
 
 #[test]
 fn streams_and_connections_survive_every_kind_of_cut_and_every_heal() -> Result<()> {

@@ -3,13 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use patronus_e2e::network::{PATIENCE, VOICE};
+use patronus_e2e::network::{PATIENCE, VOICE, pause};
 use patronus_e2e::{Family, Network, alone};
 use patronus_lab::{Cut, Signal};
-
-fn pause(seconds: u64) {
-    std::thread::sleep(Duration::from_secs(seconds));
-}
 
 #[test]
 fn a_killed_patronusd_loses_no_packet_neither_dead_nor_when_it_returns() -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use patronus_e2e::network::{PATIENCE, STANDARD, VOICE};
+use patronus_e2e::network::{PATIENCE, STANDARD, VOICE, pause};
 use patronus_e2e::{Family, Network};
 use patronus_lab::traffic::{Capture, UdpStream};
 use patronus_lab::{Cut, Signal};
@@ -58,10 +58,6 @@ impl Watch {
             .into_values()
             .try_for_each(|capture| capture.stop().map(drop))
     }
-}
-
-fn pause(seconds: u64) {
-    std::thread::sleep(Duration::from_secs(seconds));
 }
 
 fn both_families(network: &Network) -> Result<[UdpStream; 2]> {
