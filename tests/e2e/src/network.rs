@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::deploy::Deployment;
 use crate::processes::processes;
+use crate::turn::Turn;
 
 /// How long a network may take to come up on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,10 +43,12 @@ pub struct Network {
     pub lab: Lab,
     /// Patronus.
     pub patronus: Deployment,
+    // Dropped last: until then there are processes of ours.
+    _turn: Turn,
 }
 
 impl Network {
-    /// Brings it up, and waits until all paths and BGP sessions are up and every LAN is known
+    /// Brings it up, as soon as no test is [`alone`](crate::alone), and waits until all paths and BGP sessions are up and every LAN is known
     /// everywhere.
     ///
     /// # Errors
@@ -70,9 +73,23 @@ impl Network {
     /// # Errors
     /// Like [`Self::up`].
     pub fn start(topology: &str, adjust: impl Fn(&str, &mut Value)) -> Result<Self> {
+        let turn = Turn::take();
         let lab = Lab::up(&Topology::parse(topology)?)?;
         let patronus = Deployment::start(&lab, adjust)?;
-        Ok(Self { lab, patronus })
+        Ok(Self {
+            _turn: turn,
+            ..Self::of(lab, patronus)
+        })
+    }
+
+    /// One that is up already.
+    #[must_use]
+    pub fn of(lab: Lab, patronus: Deployment) -> Self {
+        Self {
+            lab,
+            patronus,
+            _turn: Turn::take(),
+        }
     }
 
     /// Waits until hosts behind every pair of sites reach each other in both families.

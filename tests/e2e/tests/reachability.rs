@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use patronus_e2e::network::{BULK, STANDARD, VOICE};
-use patronus_e2e::{Carried, Family, Network};
+use patronus_e2e::{Carried, Family, Network, alone};
 
 #[test]
 fn every_lan_reaches_every_lan_and_each_class_uses_its_path_in_both_directions() -> Result<()> {
+    let _alone = alone();
     let network = Network::up_with(
         include_str!("../topologies/three-sites.yaml"),
         |_, config| {

@@ -87,7 +87,7 @@ fn teardown_leaves_nothing_of_ours_and_everything_of_others() -> Result<()> {
     let mut foreign = place_foreign_things(router.node())?;
     patronus.at("lisbon")?.start_daemon()?;
     let before = State::of_kernel(&router)?;
-    let mut network = Network { lab, patronus };
+    let mut network = Network::of(lab, patronus);
     for death in ["stopped", "killed"] {
         network.patronus.at("berlin")?.start_daemon()?;
         network.patronus.wait_until_well(PATIENCE)?;
