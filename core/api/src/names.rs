@@ -92,6 +92,16 @@ impl Names {
         format!("{local} → {remote}")
     }
 
+    /// A path on which traffic goes to a site, perhaps by a hub: `fibre → lte by oslo`.
+    pub(crate) fn way(&self, to: SiteNumber, id: PathId) -> String {
+        let path = self.path(id);
+        if id.site == to {
+            path
+        } else {
+            format!("{path} by {}", self.site(id.site))
+        }
+    }
+
     /// A path as programs name it: `berlin.fibre~lisbon.lte`. Unique in the whole network, and
     /// made of characters that need no escaping in a URL.
     #[must_use]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_graphql::SimpleObject;
 use ipnet::IpNet;
 use patronus_model::path::{PathCause, PathState};
-use patronus_model::view::{BgpView, LanState, NeighborView, PathView, RouteOrigin, RouteView};
+use patronus_model::view::{
+    BgpView, LanState, NeighborView, PathView, RouteOrigin, RouteView, SiteView,
+};
 
 use crate::snapshot::Snapshot;
 use crate::types::path::PathStatus;
@@ -75,17 +77,33 @@ fn lans(from: &Snapshot) -> impl Iterator<Item = Problem> {
 }
 
 fn sites(from: &Snapshot) -> impl Iterator<Item = Problem> {
-    let unreachable = |s: &&patronus_model::view::SiteView| !site::is_reachable(from, s);
+    let unreachable = |s: &&SiteView| !site::is_reachable(from, s);
     from.view.sites.iter().filter(unreachable).map(|s| {
         let status = PathStatus::from(site::best(from, s));
         let message = match status {
             PathStatus::Unknown => format!("site {}: nothing is known of any path yet", s.id),
-            PathStatus::Up | PathStatus::Degraded | PathStatus::Down => {
-                format!("site {} is unreachable: no path to it is up", s.id)
-            }
+            PathStatus::Up | PathStatus::Degraded | PathStatus::Down => match relay(from, s) {
+                Some(hub) => {
+                    let message = format!("no path to site {} is up: it is reached by {hub}", s.id);
+                    return problem(PathStatus::Degraded, message);
+                }
+                None => format!("site {} is unreachable: no path to it is up", s.id),
+            },
         };
         problem(status, message)
     })
+}
+
+/// The hub to which the traffic of a site goes in its place, if packets pass there.
+fn relay(from: &Snapshot, site: &SiteView) -> Option<String> {
+    let hubs = site.choices.iter().filter_map(|choice| choice.path);
+    let mut hubs = hubs.filter(|path| path.site != site.number);
+    let lives = |state| matches!(state, PathState::Up | PathState::Degraded);
+    let hub = hubs.find(|path| {
+        let mut paths = from.paths_to(path.site);
+        paths.any(|view| view.id == *path && lives(view.state))
+    });
+    hub.map(|path| from.names.site(path.site))
 }
 
 /// Paths that are not well, unless their uplink or their site is the problem.

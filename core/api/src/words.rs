@@ -7,7 +7,7 @@ use std::time::Duration;
 use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
 use patronus_model::path::PathState;
 use patronus_model::policy::Mismatch;
-use patronus_model::view::{Explanation, Outcome};
+use patronus_model::view::{ChoiceView, Explanation, Outcome};
 
 use crate::names::Names;
 
@@ -139,12 +139,13 @@ fn moved(names: &Names, decision: &Decision) -> String {
         names.class(decision.class),
         names.site(decision.site)
     );
-    let to = names.path(decision.to);
+    let way = |path| names.way(decision.site, path);
+    let to = way(decision.to);
     let cause = short_reason(decision.reason);
     match (decision.from, decision.reason) {
         (_, Reason::Adopted) => format!("{who} stays on {to}: {cause}"),
         (None, _) => format!("{who} goes over {to}: {cause}"),
-        (Some(before), _) => format!("{who} moved from {} to {to}: {cause}", names.path(before)),
+        (Some(before), _) => format!("{who} moved from {} to {to}: {cause}", way(before)),
     }
 }
 
@@ -234,12 +235,13 @@ pub(crate) fn verdict(rank: u32, candidate: &Candidate) -> String {
 }
 
 /// When traffic will leave its path for one which the class ranks higher, if it would.
-pub(crate) fn back(names: &Names, reason: Reason, candidates: &[Candidate]) -> Option<String> {
+pub(crate) fn back(names: &Names, choice: &ChoiceView) -> Option<String> {
+    let candidates = &choice.candidates;
     let chosen = candidates
         .iter()
         .position(|c| c.verdict == Verdict::Chosen)?;
     let waiting = candidates.iter().take(chosen).find_map(|candidate| {
-        let to = names.path(candidate.path);
+        let to = names.way(choice.site, candidate.path);
         match candidate.verdict {
             Verdict::HoldingDown { remaining } | Verdict::Cooldown { remaining } => Some(format!(
                 "to {to} in {}, if it stays better",
@@ -251,13 +253,13 @@ pub(crate) fn back(names: &Names, reason: Reason, candidates: &[Candidate]) -> O
             }
         }
     });
-    waiting.or_else(|| after_failure(names, reason, candidates.get(chosen + 1..)?))
+    waiting.or_else(|| after_failure(names, choice, candidates.get(chosen + 1..)?))
 }
 
 /// Candidates that are not well rank last whatever the class wishes, so it is only known that it
 /// may want to return to them.
-fn after_failure(names: &Names, reason: Reason, rest: &[Candidate]) -> Option<String> {
-    let failed = match reason {
+fn after_failure(names: &Names, choice: &ChoiceView, rest: &[Candidate]) -> Option<String> {
+    let failed = match choice.reason {
         Reason::PathDown(_) | Reason::PathDegraded(_) | Reason::AllSilent => true,
         Reason::Initial
         | Reason::Adopted
@@ -271,7 +273,7 @@ fn after_failure(names: &Names, reason: Reason, rest: &[Candidate]) -> Option<St
     let names: Vec<String> = rest
         .iter()
         .filter(unwell)
-        .map(|candidate| names.path(candidate.path))
+        .map(|candidate| names.way(choice.site, candidate.path))
         .collect();
     (failed && !names.is_empty()).then(|| {
         format!(

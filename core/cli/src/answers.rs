@@ -30,12 +30,18 @@ pub(crate) struct Nodes<T> {
 pub(crate) struct PathRef {
     pub(crate) local_uplink: String,
     pub(crate) remote_uplink: String,
+    #[serde(default)]
+    pub(crate) relay_site_id: Option<String>,
 }
 
 impl PathRef {
     /// As people read it.
     pub(crate) fn name(&self) -> String {
-        format!("{} → {}", self.local_uplink, self.remote_uplink)
+        let path = format!("{} → {}", self.local_uplink, self.remote_uplink);
+        match &self.relay_site_id {
+            Some(hub) => format!("{path} by {hub}"),
+            None => path,
+        }
     }
 }
 
@@ -248,7 +254,7 @@ pub(crate) enum Details {
     BgpNeighborChanged {
         established: bool,
     },
-    Move(Move),
+    Move(Box<Move>),
     ApplyFailed,
     #[serde(other)]
     Other,

@@ -96,6 +96,8 @@ pub struct Contender<'a> {
     pub spec: &'a PathSpec,
     /// As observed.
     pub health: &'a PathHealth,
+    /// Whether it leads to a hub, which carries on what it is sent, rather than to the site itself.
+    pub relay: bool,
 }
 
 /// What else a decision depends on.
@@ -270,6 +272,7 @@ impl Judge<'_> {
         let since = self.current.health.since;
         let silence = self.circumstances.silence;
         is_silent(&self.current)
+            && !self.current.relay
             && silence.is_some_and(|last| since <= last && last.since(since) <= AT_ONCE)
     }
 
@@ -280,8 +283,9 @@ impl Judge<'_> {
         match current.state {
             // What became of a path whose far end stays away, became of all that it said good-bye
             // on: there is no point in going through them one after the other.
+            // A hub knows no better, and the kernel over there may forward for ever.
             PathState::Down if current.cause == PathCause::StayedAway => {
-                viable.then_some(Reason::PathDown(current.cause))
+                (viable && !option.relay).then_some(Reason::PathDown(current.cause))
             }
             // A path that is known to be dead is left for anything that is not. Where a daemon was
             // stopped, the kernel may forward for ever; over an uplink that is gone, nothing does.
@@ -403,20 +407,28 @@ fn clearly_faster(current: Duration, better: Duration) -> bool {
 /// Best first.
 fn ranked<'a>(strategy: &Strategy, options: &[Contender<'a>]) -> Vec<Contender<'a>> {
     let mut ranked = options.to_vec();
-    ranked.sort_by_cached_key(|option| (tier(option.health), wish(strategy, option), option.id));
+    ranked.sort_by_cached_key(|option| (tier(option), wish(strategy, option), option.id));
     ranked
 }
 
-/// How usable a path is, whatever the class wishes; lower is better.
-fn tier(health: &PathHealth) -> u8 {
-    match (health.state, health.suppressed) {
-        (PathState::Up, false) => 0,
-        (PathState::Degraded, false) => 1,
-        (PathState::Up, true) => 2,
-        (PathState::Degraded, true) => 3,
-        (PathState::Unknown, _) => 4,
-        (PathState::Down, _) if health.uplink_usable => 5,
-        (PathState::Down, _) => 6,
+/// How usable a path is, whatever the class wishes; lower is better. A hub is not left for a path
+/// that flaps.
+fn tier(option: &Contender<'_>) -> u8 {
+    let health = option.health;
+    match (health.state, health.suppressed, option.relay) {
+        (PathState::Up, false, false) => 0,
+        (PathState::Degraded, false, false) => 1,
+        (PathState::Up, false, true) => 2,
+        (PathState::Degraded, false, true) => 3,
+        (PathState::Up, true, false) => 4,
+        (PathState::Degraded, true, false) => 5,
+        (PathState::Up, true, true) => 6,
+        (PathState::Degraded, true, true) => 7,
+        (PathState::Unknown, _, false) => 8,
+        (PathState::Unknown, _, true) => 9,
+        (PathState::Down, _, false) if health.uplink_usable => 10,
+        (PathState::Down, _, false) => 11,
+        (PathState::Down, _, true) => 12,
     }
 }
 

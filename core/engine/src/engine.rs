@@ -4,6 +4,7 @@
 mod configuration;
 mod paths;
 mod reconciliation;
+mod relays;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -225,7 +226,8 @@ impl Engine {
         self.choices.iter().map(|((site, _), choice)| {
             let lives =
                 |health: &PathHealth| matches!(health.state, PathState::Up | PathState::Degraded);
-            let any = self.contenders(*site).iter().any(|c| lives(c.health));
+            let contenders = self.contenders(*site, choice.path);
+            let any = contenders.iter().any(|c| lives(c.health));
             let chosen = choice.path.and_then(|path| self.health.get(&path));
             let doubtful = |health: &PathHealth| health.state == PathState::Unknown;
             (

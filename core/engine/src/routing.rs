@@ -47,7 +47,8 @@ fn session(config: &RouterConfig, site: &RemoteSite, address: IpAddr) -> Option<
         remote_asn: site.asn,
         password: site.bgp_password.clone(),
         update_source: Some(config.overlay.address(address)?),
-        ebgp_multihop: None,
+        // While no path to the site is left, a hub carries the session on.
+        ebgp_multihop: Some(2),
         next_hop_self: true,
         advertise,
         accept: if site.hub.is_some() {

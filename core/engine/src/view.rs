@@ -1,6 +1,6 @@
 //! What the engine shows of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use patronus_model::Timestamp;
@@ -117,6 +117,7 @@ impl Engine {
         let choice = self.choices.get(&(site, class.id))?;
         let circumstances = self.circumstances(config, site);
         Some(ChoiceView {
+            site,
             class: class.id,
             path: choice.path,
             reason: choice.reason,
@@ -126,17 +127,18 @@ impl Engine {
                 class,
                 choice,
                 circumstances,
-                &self.contenders(site),
+                &self.contenders(site, choice.path),
                 None,
             ),
         })
     }
 
     fn path_views(&self, now: Timestamp, config: &RouterConfig) -> Vec<PathView> {
-        let mut riders: BTreeMap<PathId, Vec<ClassId>> = BTreeMap::new();
+        // On a path to a hub, a class may travel to several sites.
+        let mut riders: BTreeMap<PathId, BTreeSet<ClassId>> = BTreeMap::new();
         for ((_, class), choice) in &self.choices {
             if let Some(path) = choice.path {
-                riders.entry(path).or_default().push(*class);
+                riders.entry(path).or_default().insert(*class);
             }
         }
         let sites: BTreeMap<SiteNumber, &RemoteSite> = config
@@ -158,7 +160,7 @@ impl Engine {
                 since: now.since(health.since),
                 suppressed: health.suppressed,
                 measured: health.measured,
-                classes: riders.remove(id).unwrap_or_default(),
+                classes: riders.remove(id).unwrap_or_default().into_iter().collect(),
             })
         };
         self.topology.paths.iter().filter_map(view).collect()

@@ -114,9 +114,11 @@ pub struct SiteView {
 /// Where a class goes at a site, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChoiceView {
+    /// The site.
+    pub site: SiteNumber,
     /// The class.
     pub class: ClassId,
-    /// The path, if there is any to the site.
+    /// The path, if there is any: to the site, or to a hub that carries on to it.
     pub path: Option<PathId>,
     /// Why.
     pub reason: Reason,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_graphql::{Enum, SimpleObject};
 use patronus_model::event;
+use patronus_model::ids::SiteNumber;
 use patronus_model::view::ChoiceView;
 
 use super::path::{PathRef, PathStatus};
@@ -24,7 +25,8 @@ pub(crate) struct Choice {
     because: String,
     /// For how long.
     since_ms: BigInt,
-    /// All paths to the site in the order in which the class ranks them now.
+    /// All paths to the site in the order in which the class ranks them now; those to hubs are among
+    /// them while its own are down.
     candidates: Vec<Candidate>,
     /// When traffic will go to a path that the class prefers, in words; `null` when it is on the
     /// best one already.
@@ -35,12 +37,14 @@ impl Choice {
     pub(crate) fn new(from: &Snapshot, choice: &ChoiceView) -> Self {
         Self {
             class: from.names.class(choice.class),
-            path: choice.path.map(|path| PathRef::new(from, path)),
+            path: choice
+                .path
+                .map(|path| PathRef::towards(from, choice.site, path)),
             reason: choice.reason.into(),
             because: words::reason(choice.reason, None),
             since_ms: whole_ms(choice.since),
-            candidates: Candidate::all(from, &choice.candidates),
-            back: words::back(&from.names, choice.reason, &choice.candidates),
+            candidates: Candidate::all(from, choice.site, &choice.candidates),
+            back: words::back(&from.names, choice),
         }
     }
 }
@@ -112,17 +116,21 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    pub(crate) fn all(from: &Snapshot, candidates: &[event::Candidate]) -> Vec<Self> {
+    pub(crate) fn all(
+        from: &Snapshot,
+        to: SiteNumber,
+        candidates: &[event::Candidate],
+    ) -> Vec<Self> {
         let ranks = 1_u32..;
         let candidates = ranks.zip(candidates);
         candidates
-            .map(|(rank, candidate)| Self::new(from, rank, candidate))
+            .map(|(rank, candidate)| Self::new(from, to, rank, candidate))
             .collect()
     }
 
-    fn new(from: &Snapshot, rank: u32, candidate: &event::Candidate) -> Self {
+    fn new(from: &Snapshot, to: SiteNumber, rank: u32, candidate: &event::Candidate) -> Self {
         Self {
-            path: PathRef::new(from, candidate.path),
+            path: PathRef::towards(from, to, candidate.path),
             rank,
             status: candidate.state.into(),
             latency_ms: candidate.measured.rtt.map(ms),

@@ -357,15 +357,16 @@ fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
 }
 
 fn moved(from: &Snapshot, decision: &event::Decision) -> Move {
-    let before = decision.from.map(|path| from.names.path(path));
+    let to = decision.site;
+    let before = decision.from.map(|path| from.names.way(to, path));
     Move {
         class: from.names.class(decision.class),
         dest_site_id: from.names.site(decision.site).into(),
-        from: decision.from.map(|path| PathRef::new(from, path)),
-        to: PathRef::new(from, decision.to),
+        from: decision.from.map(|path| PathRef::towards(from, to, path)),
+        to: PathRef::towards(from, to, decision.to),
         reason: decision.reason.into(),
         because: words::reason(decision.reason, before.as_deref()),
-        candidates: Candidate::all(from, &decision.candidates),
+        candidates: Candidate::all(from, to, &decision.candidates),
     }
 }
 

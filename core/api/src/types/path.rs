@@ -1,7 +1,7 @@
 //! Paths.
 
 use async_graphql::{Enum, ID, SimpleObject};
-use patronus_model::ids::PathId;
+use patronus_model::ids::{PathId, SiteNumber};
 use patronus_model::path::PathState;
 use patronus_model::view::PathView;
 
@@ -97,6 +97,9 @@ pub(crate) struct PathRef {
     local_uplink: String,
     /// The uplink at the far end.
     remote_uplink: String,
+    /// The hub that carries the traffic on, where none of the paths to its site is up; `null` on a
+    /// path to the site itself.
+    relay_site_id: Option<ID>,
 }
 
 impl PathRef {
@@ -105,12 +108,22 @@ impl PathRef {
         Self::named(from, id, local_uplink, remote_uplink)
     }
 
+    /// A path on which traffic goes to a site.
+    pub(crate) fn towards(from: &Snapshot, to: SiteNumber, id: PathId) -> Self {
+        let relay = (id.site != to).then(|| from.names.site(id.site).into());
+        Self {
+            relay_site_id: relay,
+            ..Self::new(from, id)
+        }
+    }
+
     /// A path whose ends are known otherwise.
     pub(crate) fn named(from: &Snapshot, id: PathId, local: String, remote: String) -> Self {
         Self {
             id: from.names.path_id(id).into(),
             local_uplink: local,
             remote_uplink: remote,
+            relay_site_id: None,
         }
     }
 }

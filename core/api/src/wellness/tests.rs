@@ -33,6 +33,37 @@ fn a_lan_without_its_interface_is_a_problem() {
 }
 
 #[test]
+fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
+    let lose = |view: &mut RouterView| {
+        let lost = view
+            .paths
+            .iter_mut()
+            .filter(|it| it.site.as_str() == "lisbon");
+        lost.for_each(|path| path.state = PathState::Down);
+    };
+    check(
+        |view, _| lose(view),
+        &["site lisbon is unreachable: no path to it is up"],
+    );
+    check(
+        |view, _| {
+            lose(view);
+            let canned = canned::view();
+            let hub = canned.sites.into_iter().find(|it| it.hub);
+            let path = canned
+                .paths
+                .into_iter()
+                .find(|it| it.site.as_str() == "oslo");
+            view.sites.extend(hub);
+            view.paths.extend(path);
+            let lisbon = view.sites.iter_mut().find(|it| it.id.as_str() == "lisbon");
+            lisbon.unwrap().choices[0].path = Some(canned::path_id(3, 1, 1));
+        },
+        &["no path to site lisbon is up: it is reached by oslo"],
+    );
+}
+
+#[test]
 fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
     let forget = |view: &mut RouterView| view.routes.retain(|r| r.site != "lisbon".parse().ok());
     let unused = "site lisbon: none of the 4480 prefixes received is in force. Does another \

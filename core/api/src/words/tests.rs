@@ -1,6 +1,7 @@
 //! Everything that is said to people, as tables.
 
 use patronus_model::event::Event;
+use patronus_model::ids::{ClassId, SiteNumber};
 use patronus_model::path::{Measurement, PathCause};
 
 use super::*;
@@ -227,6 +228,23 @@ fn every_verdict_says_why() {
 }
 
 #[test]
+fn traffic_that_goes_by_a_hub_is_said_to() {
+    let moved = Event::Moved(Decision {
+        site: SiteNumber::new(2).unwrap(),
+        class: ClassId::new(1).unwrap(),
+        from: Some(canned::path_id(2, 1, 1)),
+        to: canned::path_id(3, 1, 1),
+        reason: Reason::PathDown(PathCause::Silent),
+        candidates: Vec::new(),
+    });
+    assert_eq!(
+        event(&names(), &moved),
+        "voice to lisbon moved from fibre → fibre to fibre → fibre by oslo: \
+         nothing is heard from the far end"
+    );
+}
+
+#[test]
 fn it_is_said_when_traffic_will_go_back() {
     let from = names();
     let failed = Reason::PathDown(PathCause::Silent);
@@ -248,7 +266,15 @@ fn it_is_said_when_traffic_will_go_back() {
         (failed, vec![chosen, well], None),
         (failed, vec![dead], None),
     ] {
-        assert_eq!(back(&from, why, &candidates).as_deref(), expected);
+        let choice = ChoiceView {
+            site: SiteNumber::new(2).unwrap(),
+            class: ClassId::new(1).unwrap(),
+            path: None,
+            reason: why,
+            since: Duration::ZERO,
+            candidates,
+        };
+        assert_eq!(back(&from, &choice).as_deref(), expected);
     }
 }
 

@@ -200,6 +200,7 @@ fn lan(interface: &str, prefix: &str, state: LanState) -> LanView {
 
 fn site(id: &str, number: u16) -> SiteView {
     let choice = |id: u8, local, remote, reason| ChoiceView {
+        site: SiteNumber::new(number).unwrap(),
         class: class(id),
         path: (number != 4).then(|| path_id(number, local, remote)),
         reason,

@@ -36,11 +36,11 @@ impl View for Events {
                         ... on LanChanged { interface up }
                         ... on Move {
                             class destSiteId
-                            from { id localUplink remoteUplink }
-                            to { id localUplink remoteUplink }
+                            from { id localUplink remoteUplink relaySiteId }
+                            to { id localUplink remoteUplink relaySiteId }
                             reason because
                             candidates {
-                                path { id localUplink remoteUplink }
+                                path { id localUplink remoteUplink relaySiteId }
                                 rank status latencyMs packetLossPct verdict why remainingMs
                             }
                         }

@@ -28,9 +28,9 @@ impl View for Explain {
                 outcome because policy class strategy route destSiteId
                 choice {
                     class reason because sinceMs back
-                    path { id localUplink remoteUplink }
+                    path { id localUplink remoteUplink relaySiteId }
                     candidates {
-                        path { id localUplink remoteUplink }
+                        path { id localUplink remoteUplink relaySiteId }
                         rank status latencyMs packetLossPct verdict why remainingMs
                     }
                 }

@@ -22,10 +22,10 @@ impl View for LastMove {
                         __typename
                         ... on Move {
                             class destSiteId reason because
-                            from { id localUplink remoteUplink }
-                            to { id localUplink remoteUplink }
+                            from { id localUplink remoteUplink relaySiteId }
+                            to { id localUplink remoteUplink relaySiteId }
                             candidates {
-                                path { id localUplink remoteUplink }
+                                path { id localUplink remoteUplink relaySiteId }
                                 rank status latencyMs packetLossPct verdict why remainingMs
                             }
                         }

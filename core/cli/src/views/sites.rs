@@ -19,7 +19,7 @@ impl View for Sites {
                     pathTally { up degraded down unknown total }
                     choices {
                         class sinceMs reason because
-                        path { id localUplink remoteUplink }
+                        path { id localUplink remoteUplink relaySiteId }
                     }
                 }
             }

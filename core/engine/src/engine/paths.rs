@@ -13,7 +13,7 @@ use patronus_model::policy::TrafficClass;
 use patronus_model::router::{Gateway, Lan, RouterConfig};
 
 use super::Engine;
-use crate::decide::{Circumstances, Contender, account, decide, silence};
+use crate::decide::{Circumstances, account, decide, silence};
 use crate::desired::effective;
 use crate::ownership::served;
 
@@ -134,7 +134,7 @@ impl Engine {
         if self.observed.is_none() {
             return;
         }
-        for site in sites {
+        for site in sites.iter().chain(&self.relayed_by(sites)) {
             for class in &config.classes {
                 self.choose(now, &config, *site, class);
             }
@@ -161,7 +161,8 @@ impl Engine {
                 self.report(Event::Dampened { path, suppressed });
             }
         }
-        if let Some(last) = silence(&self.contenders(site)) {
+        let own: Vec<_> = self.paths_of(site, false).collect();
+        if let Some(last) = silence(&own) {
             self.silences.insert(site, last);
         }
     }
@@ -186,7 +187,7 @@ impl Engine {
         let Some(choice) = self.choices.get(&key) else {
             return;
         };
-        let contenders = self.contenders(site);
+        let contenders = self.contenders(site, choice.path);
         let Some(decision) = decide(now, class, choice, circumstances, &contenders) else {
             // What it was to reconsider, it has.
             if let Some(choice) = self.choices.get_mut(&key) {
@@ -214,17 +215,6 @@ impl Engine {
             candidates,
         }));
         self.point(NexthopId::new(site, class.id), decision.to);
-    }
-
-    pub(crate) fn contenders(&self, site: SiteNumber) -> Vec<Contender<'_>> {
-        let contender = |(id, spec)| {
-            Some(Contender {
-                id,
-                spec,
-                health: self.health.get(&id)?,
-            })
-        };
-        self.topology.paths_to(site).filter_map(contender).collect()
     }
 
     /// Lets a nexthop object lead to a path: at once if it is there, by a plan otherwise.

@@ -115,12 +115,9 @@ impl Engine {
             let Some((site, class)) = id.parts() else {
                 continue;
             };
-            let path = self
-                .topology
-                .paths_to(site)
-                .find(|(_, spec)| spec.interface == *interface);
+            let path = self.path_by(site, interface);
             let choice = self.choices.get_mut(&(site, class));
-            if let (Some(choice), Some((path, _))) = (choice, path) {
+            if let (Some(choice), Some(path)) = (choice, path) {
                 choice.path = Some(path);
                 choice.reason = Reason::Adopted;
                 choice.since = now;
