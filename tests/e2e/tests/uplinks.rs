@@ -10,12 +10,17 @@ use patronus_lab::Cut;
 #[test]
 fn uplinks_behind_nat_and_on_dhcp_come_up_and_come_back() -> Result<()> {
     let _alone = alone();
-    let network = Network::up(include_str!("../topologies/hard-uplinks.yaml"))?;
+    let mut network = Network::up(include_str!("../topologies/hard-uplinks.yaml"))?;
     let stream = network.stream("berlin", "lisbon", VOICE, Family::V4)?;
     let bulk = network.connection("lisbon", "berlin", BULK)?;
     std::thread::sleep(Duration::from_secs(1));
 
-    network.lab.change_address("lisbon", "lte")?;
+    let new = network.lab.change_address("lisbon", "lte")?;
+    let new = new.address.to_string();
+    // Until then all may seem well because nobody has noticed.
+    network.wait_until(PATIENCE, |network| {
+        Ok(heard_from(network, "berlin", "pat-2-2")?.contains(&new))
+    })?;
     network.patronus.wait_until_well(PATIENCE)?;
 
     network.lab.cut("lisbon", "fibre", Cut::Swallow)?;
