@@ -1,14 +1,14 @@
 //! Whether everything is well, and if not, what is wrong: the causes, not all their consequences.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use async_graphql::SimpleObject;
 use ipnet::IpNet;
+use patronus_model::ids::SiteId;
 use patronus_model::path::{PathCause, PathState};
-use patronus_model::view::{
-    BgpView, LanState, NeighborView, PathView, RouteOrigin, RouteView, SiteView,
-};
+use patronus_model::view::{BgpView, LanState, NeighborView, PathView, RouteOrigin, SiteView};
 
 use crate::snapshot::Snapshot;
 use crate::types::path::PathStatus;
@@ -159,51 +159,74 @@ fn neighbors(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
 /// How long prefixes may take to come after a BGP session is established, and to get into force.
 const CONVERGENCE: Duration = Duration::from_secs(10);
 
-/// Sites whose BGP sessions are established and yet nothing is routed to them. A hub may be a mere
-/// spare for another one, so that nothing of it is in force.
+/// Sites whose BGP sessions are established and yet nothing is routed to them, or less than they
+/// announce: of two ordinary sites that announce the same prefix by BGP, one loses, and only the
+/// numbers tell, as bgpd hands on nothing but its best path. A hub may be a mere spare for another
+/// one, so that nothing of it is in force.
 fn silent(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
+    let mut in_force: HashMap<&SiteId, InForce> = HashMap::new();
+    for route in &from.view.routes {
+        let Some(id) = &route.site else { continue };
+        let site = from.site_by_id(id);
+        let ours = |address: &IpAddr| IpNet::from(*address) == route.prefix;
+        if !site.is_some_and(|site| site.addresses.iter().any(ours)) {
+            let counted = in_force.entry(id).or_default();
+            match route.origin {
+                RouteOrigin::Configured => counted.all += 1,
+                RouteOrigin::Bgp | RouteOrigin::Stale => {
+                    counted.all += 1;
+                    counted.learned += 1;
+                }
+                // Two sites may have the same provider behind them.
+                RouteOrigin::Local => counted.learned += 1,
+                RouteOrigin::Withdrawn => {}
+            }
+        }
+    }
     let ordinary = from.view.sites.iter().filter(|site| !site.hub);
-    ordinary.filter_map(|site| {
+    ordinary.filter_map(move |site| {
         let sessions = || {
             bgp.neighbors
                 .iter()
                 .filter(|n| n.site.as_ref() == Some(&site.id))
         };
         let settled = |n: &NeighborView| n.established && n.since >= Some(CONVERGENCE);
-        let own = |route: &RouteView| {
-            let ours = |address: &IpAddr| IpNet::from(*address) == route.prefix;
-            site.addresses.iter().any(ours)
-        };
-        let routed = |route: &RouteView| {
-            let theirs = route.site.as_ref() == Some(&site.id);
-            theirs && route.origin != RouteOrigin::Withdrawn && !own(route)
-        };
-        if sessions().count() == 0
-            || !sessions().all(settled)
-            || from.view.routes.iter().any(routed)
-        {
+        if sessions().count() == 0 || !sessions().all(settled) {
             return None;
         }
         let received: u64 = sessions().map(|n| n.received).sum();
-        Some(match received {
-            0 => problem(
+        let in_force = in_force.get(&site.id).copied().unwrap_or_default();
+        let id = &site.id;
+        let all = words::counted(received, "prefix", "prefixes");
+        let suspects = "Does another site, or a network of our own, have them?";
+        match (received, in_force) {
+            (0, InForce { all: 0, .. }) => Some(problem(
+                PathStatus::Degraded,
+                format!("site {id} announces no prefix: nobody behind it can be reached"),
+            )),
+            (_, InForce { all: 0, .. }) => Some(problem(
+                PathStatus::Down,
+                format!("site {id}: none of the {all} received is in force. {suspects}"),
+            )),
+            (_, InForce { learned, .. }) if learned < received => Some(problem(
                 PathStatus::Degraded,
                 format!(
-                    "site {} announces no prefix: nobody behind it can be reached",
-                    site.id
+                    "site {id}: of the {all} received, only {learned} in force. {suspects} \
+                     Announce each at one site, or make one a hub",
+                    learned = words::counted(learned, "is", "are"),
                 ),
-            ),
-            _ => problem(
-                PathStatus::Down,
-                format!(
-                    "site {}: none of the {} received is in force. Does another site, or a \
-                     network of our own, have them?",
-                    site.id,
-                    words::counted(received, "prefix", "prefixes"),
-                ),
-            ),
-        })
+            )),
+            _ => None,
+        }
     })
+}
+
+/// Routes to a site, besides those to its own addresses.
+#[derive(Clone, Copy, Default)]
+struct InForce {
+    all: u64,
+    /// Those by BGP, and what it announces while this machine has it as well.
+    learned: u64,
 }
 
 /// Whether the kernel and FRR have what they should have.

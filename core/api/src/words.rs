@@ -108,8 +108,8 @@ pub fn event(names: &Names, event: &Event) -> String {
         } => {
             let (owner, loser) = (names.site(*owner), names.site(*loser));
             format!(
-                "{owner} and {loser} both announce {prefix}: {owner} has it. \
-                 Announce it at one of them, or make one a hub"
+                "{owner} announces {prefix}, which is configured for {loser}: {owner} has it. \
+                 Let one of them have it, or make one a hub"
             )
         }
         Event::PrefixRefused { prefix, site } => {

@@ -15,7 +15,8 @@ use crate::learned::Learned;
 pub struct Ownership {
     /// Each prefix that is routed into the overlay.
     pub owners: BTreeMap<IpNet, SiteNumber>,
-    /// Prefixes that two ordinary sites claim: (prefix, owner, loser).
+    /// Prefixes that one ordinary site announces and another one is configured to have: (prefix,
+    /// owner, loser). Of two that both announce one, bgpd hands on the best path only.
     pub conflicts: BTreeSet<(IpNet, SiteNumber, SiteNumber)>,
     /// Prefixes within our own LANs that a site claims, and prefixes around them that one claims
     /// which is no hub: they are not believed.

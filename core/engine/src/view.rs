@@ -17,6 +17,7 @@ use patronus_model::wireguard::PublicKey;
 use crate::decide::account;
 use crate::desired::effective;
 use crate::engine::{Engine, uplink_usable};
+use crate::ownership::served;
 
 impl Engine {
     /// A picture of the whole router; `None` before it has a configuration. `started` is when the
@@ -204,6 +205,17 @@ impl Engine {
             })
         };
         let owners = &self.ownership.owners;
+        let served = self.environment.as_ref().map(served).unwrap_or_default();
+        let local = self.learned.routes();
+        let local =
+            local.filter(|(prefix, _)| served.contains(prefix) && !owners.contains_key(prefix));
+        let local = local.filter_map(|(prefix, site)| {
+            Some(RouteView {
+                prefix,
+                site: Some(sites.get(&site)?.id.clone()),
+                origin: RouteOrigin::Local,
+            })
+        });
         let withdrawn = self.learned.withdrawn();
         let withdrawn = withdrawn.filter(|(prefix, _)| !owners.contains_key(prefix));
         let withdrawn = withdrawn.map(|(prefix, site)| RouteView {
@@ -211,7 +223,8 @@ impl Engine {
             site: site.and_then(|site| Some(sites.get(&site)?.id.clone())),
             origin: RouteOrigin::Withdrawn,
         });
-        let mut all: Vec<RouteView> = owners.iter().filter_map(view).chain(withdrawn).collect();
+        let owned = owners.iter().filter_map(view);
+        let mut all: Vec<RouteView> = owned.chain(local).chain(withdrawn).collect();
         all.sort_by_key(|route| route.prefix);
         all
     }

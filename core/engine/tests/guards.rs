@@ -144,7 +144,8 @@ fn what_the_main_table_serves_is_no_sites_for_as_long_as_it_does() {
     let owned = |router: &Router| {
         let view = router.engine.view(router.now, router.now).unwrap();
         let mut allowed = router.kernel.peers.values();
-        let routed = view.routes.iter().any(|route| route.prefix == prefix);
+        let route = view.routes.iter().find(|route| route.prefix == prefix);
+        let routed = route.unwrap().origin != RouteOrigin::Local;
         let allowed = allowed.any(|peer| peer.allowed_ips.contains(&prefix));
         (routed, allowed)
     };

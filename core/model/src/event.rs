@@ -84,7 +84,9 @@ pub enum Event {
         /// Why it is not, in the daemon's words, where it says.
         reason: Option<String>,
     },
-    /// Two ordinary sites announce the same prefix; only one of them can have it.
+    /// An ordinary site announces a prefix that is configured for another one; only one of them can
+    /// have it. Where neither is configured to have it, bgpd chooses and tells nobody of the other:
+    /// then the numbers of prefixes announced and in force differ, which is a problem of the router.
     PrefixConflict {
         /// The prefix.
         prefix: ipnet::IpNet,

@@ -203,6 +203,8 @@ pub enum RouteOrigin {
     Bgp,
     /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
     Stale,
+    /// BGP, but this machine's main table serves it, so it stays here for as long as it does.
+    Local,
     /// BGP, which says so no more. It is unreachable rather than sought on the Internet.
     Withdrawn,
 }

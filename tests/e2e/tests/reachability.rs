@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use patronus_e2e::network::{BULK, STANDARD, VOICE};
+use patronus_e2e::network::{BULK, PATIENCE, STANDARD, VOICE};
 use patronus_e2e::{Carried, Family, Network, alone};
 
 #[test]
 fn every_lan_reaches_every_lan_and_each_class_uses_its_path_in_both_directions() -> Result<()> {
     let _alone = alone();
-    let network = Network::up_with(
+    let mut network = Network::up_with(
         include_str!("../topologies/three-sites.yaml"),
         |_, config| {
             // Another path than that of the default class, or nobody would miss the policy.
@@ -49,5 +49,29 @@ fn every_lan_reaches_every_lan_and_each_class_uses_its_path_in_both_directions()
             assert_eq!(by, "pat-2-2", "bulk at {site}");
         }
     }
+    // Nor is anything wrong, by now that everything has settled.
+    for (site, _) in network.pairs() {
+        network.patronus.at(&site)?.patronus(&["status"])?;
+    }
+    network.lab.stop()
+}
+
+#[test]
+fn a_prefix_that_two_sites_announce_is_said_to_be_missing_at_one_of_them() -> Result<()> {
+    let three_sites = include_str!("../topologies/three-sites.yaml");
+    let mut network = Network::up_with(three_sites, |site, config| {
+        let prefixes = config["lans"][0]["prefixes"].as_array_mut();
+        if let Some(prefixes) = prefixes.filter(|_| site != "berlin") {
+            prefixes.push("10.77.0.0/24".into());
+        }
+    })?;
+    // Of two routers that are otherwise alike, BGP prefers the one with the lower id.
+    let lost = "site oslo: of the 3 prefixes received, only 2 are in force";
+    network.wait_until(PATIENCE, |network| {
+        let status = network.patronus.at("berlin")?.json(&["status"])?;
+        Ok(status.to_string().contains(lost))
+    })?;
+    let status = network.patronus.at("berlin")?.json(&["status"])?;
+    assert!(!status.to_string().contains("site lisbon"), "{status:#}");
     network.lab.stop()
 }

@@ -18,6 +18,8 @@ pub(crate) enum Origin {
     Bgp,
     /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
     Stale,
+    /// BGP, but this machine's main table serves it, so it stays here for as long as it does.
+    Local,
     /// BGP, which says so no more: nobody reaches it, and nothing for it leaves in the clear. The
     /// mutation `forgetPrefix` ends that.
     Withdrawn,
@@ -43,6 +45,7 @@ impl Route {
                 RouteOrigin::Configured => Origin::Configured,
                 RouteOrigin::Bgp => Origin::Bgp,
                 RouteOrigin::Stale => Origin::Stale,
+                RouteOrigin::Local => Origin::Local,
                 RouteOrigin::Withdrawn => Origin::Withdrawn,
             },
         }

@@ -66,7 +66,7 @@ fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
 #[test]
 fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
     let forget = |view: &mut RouterView| view.routes.retain(|r| r.site != "lisbon".parse().ok());
-    let unused = "site lisbon: none of the 4480 prefixes received is in force. Does another \
+    let unused = "site lisbon: none of the 2 prefixes received is in force. Does another \
                   site, or a network of our own, have them?";
     check(|view, _| forget(view), &[unused]);
     check(
@@ -85,6 +85,19 @@ fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
             bgp.neighbors[0].received = 0;
         },
         &["site lisbon announces no prefix: nobody behind it can be reached"],
+    );
+    let one_lost = "site lisbon: of the 2 prefixes received, only 1 is in force. Does another \
+                    site, or a network of our own, have them? Announce each at one site, or make \
+                    one a hub";
+    // Another site has one of them: bgpd hands on its best path only.
+    check(
+        |view, _| view.routes[0].site = "oslo".parse().ok(),
+        &[one_lost],
+    );
+    // What is configured for it and not announced makes up for nothing.
+    check(
+        |view, _| view.routes[0].origin = RouteOrigin::Configured,
+        &[one_lost],
     );
     // It has only just come up.
     check(

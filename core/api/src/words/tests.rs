@@ -30,8 +30,8 @@ fn every_event_is_one_line() {
          Correct it there, or declare oslo a hub",
         "the configuration was not reloaded: config.yaml:3:5: site: has no such key (and 1 more)",
         "FRR could not be configured, and is as it was: bgpd: % Unknown command",
-        "oslo and lisbon both announce 10.2.7.0/24: oslo has it. \
-         Announce it at one of them, or make one a hub",
+        "oslo announces 10.2.7.0/24, which is configured for lisbon: oslo has it. \
+         Let one of them have it, or make one a hub",
     ];
     let from = names();
     let events = canned::happened::every_event();

@@ -165,6 +165,7 @@ pub fn view() -> RouterView {
             route("10.2.0.0/16", "lisbon", RouteOrigin::Bgp),
             route("10.2.7.0/24", "oslo", RouteOrigin::Stale),
             route("10.6.0.0/24", "oslo", RouteOrigin::Withdrawn),
+            route("10.8.0.0/24", "oslo", RouteOrigin::Local),
             RouteView {
                 prefix: "10.6.1.0/24".parse().unwrap(),
                 site: None,
@@ -417,7 +418,7 @@ fn bgp() -> BgpView {
         state: state.to_owned(),
         established: state == "Established",
         since: (number < 4).then_some(HOUR),
-        received: 4480,
+        received: 2,
         sent: 2,
         last_error: (number == 3).then(|| "Hold Timer Expired".to_owned()),
     };

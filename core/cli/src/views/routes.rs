@@ -71,6 +71,7 @@ fn origin(origin: &str) -> Text {
     match origin {
         "bgp" => "BGP".into(),
         "stale" => Text::toned(Tone::Warning, "◌ BGP, kept until routing has converged"),
+        "local" => "BGP, but this machine has it itself".into(),
         "withdrawn" => Text::toned(
             Tone::Bad,
             "○ announced no more: unreachable until `patronus forget`",

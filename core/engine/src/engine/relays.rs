@@ -32,7 +32,11 @@ impl Engine {
     }
 
     /// The paths to a site itself; as relays, if it is a hub that carries on.
-    pub(super) fn paths_of(&self, site: SiteNumber, relay: bool) -> impl Iterator<Item = Contender<'_>> {
+    pub(super) fn paths_of(
+        &self,
+        site: SiteNumber,
+        relay: bool,
+    ) -> impl Iterator<Item = Contender<'_>> {
         self.topology.paths_to(site).filter_map(move |(id, spec)| {
             Some(Contender {
                 id,
