@@ -9,7 +9,6 @@
 mod program;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -74,9 +73,11 @@ fn the_schema_is_json_and_a_closed_pipe_is_no_error() {
 
 #[test]
 fn doctor_and_teardown_are_what_the_sibling_says() {
-    let directory = TempDir::new().unwrap();
+    // A program that is started must not be open for writing, as it may be in a child that another
+    // test is just starting: so this process writes none.
+    let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let own = directory.path().join("patronus");
-    fs::copy(env!("CARGO_BIN_EXE_patronus"), &own).unwrap();
+    fs::hard_link(env!("CARGO_BIN_EXE_patronus"), &own).unwrap();
     let run = |args: &[&str]| {
         said(
             Command::new(&own)
@@ -92,8 +93,10 @@ fn doctor_and_teardown_are_what_the_sibling_says() {
     }
     let sibling = directory.path().join("patronusd");
     let becomes = |script: &str| {
-        fs::write(&sibling, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&sibling, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = directory.path().join("script");
+        fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let copied = Command::new("install").arg(&text).arg(&sibling).status();
+        assert!(copied.unwrap().success());
     };
     becomes("echo \"$@\"; exit 7");
     let (status, out, _) = run(&[
