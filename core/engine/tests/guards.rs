@@ -181,8 +181,23 @@ fn a_prefix_announced_by_mistake_is_guarded_until_it_is_forgotten() {
         guard(&router.kernel, "198.51.100.1"),
         Some(RouteTarget::Unreachable)
     );
-    router.input(Input::Forget(prefix));
-    assert_eq!(guard(&router.kernel, "198.51.100.1"), None);
+    // Nobody has told a daemon that starts anew; what is guarded anyway, it does not list.
+    let again = config(1, vec![remote(2, 1, None)]);
+    let mut again = Router::on(router.kernel.clone(), again, environment(1));
+    again.seconds(60);
+    let withdrawn = |router: &Router| {
+        let view = router.engine.view(router.now, router.now).unwrap();
+        let routes = view.routes.into_iter();
+        let withdrawn = routes.filter(|route| route.origin == RouteOrigin::Withdrawn);
+        withdrawn.map(|route| route.prefix).collect::<Vec<_>>()
+    };
+    assert_eq!(withdrawn(&router), [prefix]);
+    assert_eq!(withdrawn(&again), [prefix]);
+    for mut router in [router, again] {
+        router.input(Input::Forget(prefix));
+        assert_eq!(withdrawn(&router), []);
+        assert_eq!(guard(&router.kernel, "198.51.100.1"), None);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What should be in the kernel, what is, and what is done about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
 use super::{Effect, Engine, Phase};
-use crate::desired::{Remembered, Sources, with_routes};
+use crate::desired::{Remembered, Sources, overlay_prefixes, with_routes};
 use crate::diff::diff;
 use crate::ownership::Ownership;
 
@@ -123,14 +123,17 @@ impl Engine {
                 choice.since = now;
             }
         }
-        let guard = self
-            .config
-            .as_ref()
-            .map(|config| config.layout.guard_table());
-        let guarded = state.routes.iter().filter(|(key, target)| {
-            Some(key.table) == guard && **target == RouteTarget::Unreachable
-        });
-        self.learned.guard(now, guarded.map(|(key, _)| key.prefix));
+        if let Some(config) = &self.config {
+            // What is guarded because of the configuration was never announced.
+            let configured: BTreeSet<IpNet> = overlay_prefixes(config).collect();
+            let guarded = state.routes.iter().filter(|(key, target)| {
+                key.table == config.layout.guard_table()
+                    && **target == RouteTarget::Unreachable
+                    && !configured.contains(&key.prefix)
+                    && !self.ownership.owners.contains_key(&key.prefix)
+            });
+            self.learned.guard(now, guarded.map(|(key, _)| key.prefix));
+        }
         let mut news = false;
         for (key, target) in &state.routes {
             if let RouteTarget::Nexthop { id, .. } = target
