@@ -335,6 +335,19 @@ Examples:
         json: bool,
     },
 
+    /// Print a file with every default written out, as the router understands it
+    #[command(after_help = "\
+Passwords are left out.
+
+Examples:
+  patronus config effective
+  diff <(patronus config effective old.yaml) <(patronus config effective new.yaml)")]
+    Effective {
+        /// The file
+        #[arg(default_value = "/etc/patronus/config.yaml", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+
     /// Print the JSON Schema of the file, for editors
     #[command(after_help = "\
 Examples:

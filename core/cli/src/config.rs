@@ -17,6 +17,7 @@ const MINIMAL: &str = include_str!("../../../docs/examples/minimal.yaml");
 pub(crate) fn run(command: ConfigCommand) -> Result<u8, Trouble> {
     match command {
         ConfigCommand::Check { file, json } => check(&file, json),
+        ConfigCommand::Effective { file } => effective(&file),
         ConfigCommand::Schema => {
             let schema = patronus_config::json_schema();
             output::write(&format!("{}\n", schema.trim_end()))?;
@@ -29,11 +30,37 @@ pub(crate) fn run(command: ConfigCommand) -> Result<u8, Trouble> {
     }
 }
 
-fn check(file: &Path, json: bool) -> Result<u8, Trouble> {
-    let bytes = std::fs::read(file).map_err(|error| match error.kind() {
+fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
+    std::fs::read(file).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Trouble::NoFile(file.to_owned()),
         _ => Trouble::File(file.to_owned(), error),
-    })?;
+    })
+}
+
+fn effective(file: &Path) -> Result<u8, Trouble> {
+    let bytes = read(file)?;
+    let name = file.display().to_string();
+    let text = patronus_config::decode(&bytes, &name);
+    match text.and_then(|text| patronus_config::effective(text, &name)) {
+        Ok((text, _)) => {
+            output::write(&text)?;
+            Ok(0)
+        }
+        Err(found) => {
+            let found: Vec<Diagnostic> = found.into_iter().map(Diagnostic::from).collect();
+            // What is printed is a configuration, or nothing.
+            let found = page(&found).draw(output::canvas(), &mut Memory::default());
+            output::complain(&format!(
+                "the configuration is not valid\n{}",
+                found.trim_end()
+            ));
+            Ok(1)
+        }
+    }
+}
+
+fn check(file: &Path, json: bool) -> Result<u8, Trouble> {
+    let bytes = read(file)?;
     let found = findings(&bytes, &file.display().to_string());
     if json {
         let found = serde_json::to_value(&found).unwrap_or_default();

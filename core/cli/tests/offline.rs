@@ -72,6 +72,32 @@ fn the_schema_is_json_and_a_closed_pipe_is_no_error() {
 }
 
 #[test]
+fn the_effective_configuration_is_one_and_findings_are_said_beside_it() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("config.yaml");
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patronus"));
+        said(
+            command
+                .args(["config", "effective"])
+                .arg(&file)
+                .output()
+                .unwrap(),
+        )
+    };
+    fs::write(&file, include_str!("../../../docs/examples/minimal.yaml")).unwrap();
+    let (status, out, err) = run();
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.contains("stop_grace: 60000ms"), "{out}");
+    fs::write(&file, &out).unwrap();
+    assert_eq!(run(), (0, out, String::new()));
+    fs::write(&file, "version: 2").unwrap();
+    let (status, out, err) = run();
+    assert_eq!((status, out.as_str()), (1, ""));
+    assert!(err.contains("config.yaml:1:10  version"), "{err}");
+}
+
+#[test]
 fn doctor_and_teardown_are_what_the_sibling_says() {
     // A program that is started must not be open for writing, as it may be in a child that another
     // test is just starting: so this process writes none.

@@ -4,6 +4,7 @@
 //! text ──tree──► values with positions ──read──► the file's types ──check──► RouterConfig
 //!                                                     │
 //!                                    shape ──► JSON Schema, reference
+//! RouterConfig ──render──► text
 //! ```
 //!
 //! There is no I/O here. What lies outside of the file, keys and password files, comes through
@@ -19,6 +20,7 @@ mod file;
 mod place;
 mod read;
 mod reference;
+mod render;
 mod schema;
 mod section;
 mod shape;
@@ -34,6 +36,7 @@ use patronus_model::wireguard::PublicKey;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use reference::reference;
+pub use render::{Secrets, render};
 pub use schema::json_schema;
 pub use values::parse_dscp;
 
@@ -89,17 +92,34 @@ pub fn parse(
 /// Gives errors and warnings in the order of the file.
 #[must_use]
 pub fn check(text: &str, file_name: &str) -> Vec<Diagnostic> {
-    let outside = Outside {
-        public_key: &|name| Ok(stand_in(name)),
-        password: &|_| Ok(Secret::new("stand-in".to_owned())),
-    };
-    match parse(text, file_name, &outside) {
+    match parse_alone(text, file_name) {
         Ok((_, warnings)) => warnings,
         Err(found) => found,
     }
 }
 
-/// A key that no other uplink has; it never leaves [`check`].
+/// The configuration with every default written out, without its surroundings and without its
+/// passwords, and the warnings about it.
+///
+/// # Errors
+/// Like [`parse`].
+pub fn effective(
+    text: &str,
+    file_name: &str,
+) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let (config, warnings) = parse_alone(text, file_name)?;
+    Ok((render(&config, Secrets::LeftOut), warnings))
+}
+
+fn parse_alone(text: &str, file_name: &str) -> Result<Parsed, Vec<Diagnostic>> {
+    let outside = Outside {
+        public_key: &|name| Ok(stand_in(name)),
+        password: &|_| Ok(Secret::new("stand-in".to_owned())),
+    };
+    parse(text, file_name, &outside)
+}
+
+/// A key that no other uplink has; it is never shown.
 fn stand_in(name: &UplinkName) -> PublicKey {
     let mut key = [0xff; 32];
     for (to, from) in key.iter_mut().zip(name.as_str().bytes()) {
