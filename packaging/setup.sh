@@ -3,7 +3,7 @@
 # benchmarks), `package` (making it), `system` (testing it on whole systems).
 set -euo pipefail
 
-# program that must exist : package that has it
+# program that can be run, or file that exists : package that has it
 lab=(
   /usr/lib/frr/zebra:frr
   wireguard-go:wireguard-go
@@ -17,9 +17,11 @@ lab=(
   udhcpc:udhcpc
   ps:procps
   cc:gcc
+  /usr/include/errno.h:libc6-dev
 )
 package=(
   cc:gcc
+  /usr/include/errno.h:libc6-dev
   dpkg-deb:dpkg
   strip:binutils
 )
@@ -44,7 +46,8 @@ for what in "$@"; do
 done
 missing=()
 for need in "${needs[@]}"; do
-  PATH="$PATH:/usr/sbin:/sbin" command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+  [ -e "${need%%:*}" ] || PATH="$PATH:/usr/sbin:/sbin" command -v "${need%%:*}" >/dev/null ||
+    missing+=("${need##*:}")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
