@@ -100,7 +100,14 @@ impl Traces {
     /// What is left.
     pub(crate) fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
+        // Who is dead and not waited for yet, as in a container whose first process waits for nobody,
+        // holds nothing any more.
+        let is_dead = |process: &Path| {
+            let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("State:\tZ"))
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        for entry in processes.filter(|entry| !is_dead(&entry.path())) {
             for kind in ["net", "mnt", "pid", "ipc", "uts"] {
                 let link = fs::read_link(entry.path().join("ns").join(kind)).unwrap_or_default();
                 if self
