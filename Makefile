@@ -8,9 +8,10 @@ CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export CARGO_TARGET_DIR := $(TARGET)
 # Labs need root for namespaces. Who is not root builds as himself, and runs tests and programs by
-# sudo, which would otherwise replace PATH and forget the rest.
+# sudo, which would otherwise replace PATH and forget the rest. The programs that only root needs are
+# not in the PATH of others.
 ifneq ($(shell id -u),0)
-AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS,PATRONUS_SKIP_ROOT_TESTS,PATRONUS_FRR_ROOT env PATH=$(PATH)
+AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS,PATRONUS_SKIP_ROOT_TESTS,PATRONUS_FRR_ROOT env PATH=$(PATH):/usr/sbin:/sbin
 HOST := $(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 export CARGO_TARGET_$(HOST)_RUNNER := $(AS_ROOT)
 endif
