@@ -17,6 +17,8 @@ pub struct PathHealth {
     liveness: Option<Liveness>,
     /// When it first said that.
     told: Timestamp,
+    /// When the far end, after it had said good-bye, was heard of again, and how this path was then.
+    returned: Option<(Timestamp, PathCause)>,
     /// Whether it has been up, and no longer was.
     fallen: bool,
     /// Whether our uplink can carry packets.
@@ -53,6 +55,7 @@ impl PathHealth {
             started: now,
             liveness: None,
             told: now,
+            returned: None,
             fallen: false,
             uplink_usable,
             measured: Measurement {
@@ -74,10 +77,39 @@ impl PathHealth {
             Liveness::Silent | Liveness::NotHeard => self.liveness.is_some(),
             Liveness::Up | Liveness::AdminDown => true,
         };
-        if news && self.liveness != Some(liveness) {
+        if self.liveness == Some(Liveness::AdminDown) {
+            // A daemon that starts again begins with sessions that are down.
+            match liveness {
+                Liveness::NotHeard => return self.far_end_is_back(now, PathCause::NotHeard),
+                Liveness::Silent => return self.far_end_is_back(now, PathCause::Silent),
+                Liveness::AdminDown if self.returned.is_none() => return,
+                Liveness::AdminDown | Liveness::Up => {}
+            }
+        }
+        if news && (self.liveness != Some(liveness) || self.returned.is_some()) {
             self.liveness = Some(liveness);
             self.told = now;
+            self.returned = None;
         }
+    }
+
+    /// When it was last found to be up, while it is.
+    #[must_use]
+    pub fn up_since(&self) -> Option<Timestamp> {
+        (self.liveness == Some(Liveness::Up)).then_some(self.told)
+    }
+
+    /// When the far end said good-bye on it, while nothing is known of its return.
+    #[must_use]
+    pub fn left_alone_since(&self) -> Option<Timestamp> {
+        let gone = self.liveness == Some(Liveness::AdminDown) && self.returned.is_none();
+        gone.then_some(self.told)
+    }
+
+    /// The far end that had said good-bye is there again: from now on this path has the time of one
+    /// that starts.
+    pub fn far_end_is_back(&mut self, now: Timestamp, cause: PathCause) {
+        self.returned.get_or_insert((now, cause));
     }
 
     /// Whether it is up for the first time since it is watched, and has been up ever since.
@@ -134,10 +166,15 @@ impl PathHealth {
                 (PathState::Unknown, PathCause::Starting)
             }
             None => (PathState::Down, PathCause::NeverUp),
-            Some(Liveness::AdminDown) if now.since(self.told) < params.stop_grace => {
-                (PathState::Unknown, PathCause::AdminDown)
-            }
-            Some(Liveness::AdminDown) => (PathState::Down, PathCause::StayedAway),
+            Some(Liveness::AdminDown) => match self.returned {
+                Some((at, cause)) if now.since(at) >= params.start_grace => {
+                    (PathState::Down, cause)
+                }
+                _ if now.since(self.told) < params.stop_grace => {
+                    (PathState::Unknown, PathCause::AdminDown)
+                }
+                _ => (PathState::Down, PathCause::StayedAway),
+            },
             Some(Liveness::Silent) => (PathState::Down, PathCause::Silent),
             Some(Liveness::NotHeard) => (PathState::Down, PathCause::NotHeard),
             Some(Liveness::Up) => self.quality(params),

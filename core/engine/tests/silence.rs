@@ -1,4 +1,4 @@
-//! What happens when every path to a site goes.
+//! What happens when every path to a site goes, and when its far end comes back.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,7 +10,7 @@ mod support;
 use std::time::Duration;
 
 use patronus_engine::Input;
-use patronus_model::path::Liveness;
+use patronus_model::path::{Liveness, PathState};
 use support::*;
 
 #[test]
@@ -93,4 +93,67 @@ fn traffic_does_not_go_back_to_an_uplink_that_is_gone() {
     }
     router.seconds(1);
     assert!(router.way(2, VOICE).starts_with("pat-2-"));
+}
+
+/// Everything as after a planned stop of the far end, two seconds ago.
+fn stopped() -> Router {
+    let mut router = two_uplinks();
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::AdminDown);
+    }
+    router.seconds(2);
+    router
+}
+
+#[test]
+fn a_planned_restart_of_the_far_end_moves_nothing() {
+    for order in [
+        [(1, 1), (1, 2), (2, 1), (2, 2)],
+        [(2, 2), (2, 1), (1, 2), (1, 1)],
+    ] {
+        let mut router = stopped();
+        for (local, remote) in order {
+            router.bfd(path(2, local, remote), Liveness::NotHeard);
+            router.wait(Duration::from_millis(30));
+        }
+        for (local, remote) in order {
+            router.bfd(path(2, local, remote), Liveness::Up);
+            router.wait(Duration::from_millis(300));
+        }
+        router.seconds(600);
+        assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
+    }
+}
+
+#[test]
+fn a_path_that_died_while_the_far_end_was_stopped_is_left_soon_after_its_return() {
+    let mut router = stopped();
+    for remote in [1, 2] {
+        router.bfd(path(2, 2, remote), Liveness::NotHeard);
+        router.bfd(path(2, 2, remote), Liveness::Up);
+    }
+    router.wait(Duration::from_millis(4800));
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    router.wait(Duration::from_millis(400));
+    assert!(router.way(2, VOICE).starts_with("pat-2-"));
+}
+
+#[test]
+fn a_far_end_that_is_stopped_again_before_it_is_up_is_believed_again() {
+    let mut router = stopped();
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::NotHeard);
+    }
+    router.seconds(1);
+    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        router.bfd(path(2, local, remote), Liveness::AdminDown);
+    }
+    router.seconds(30);
+    let view = router.engine.view(router.now, router.now).unwrap();
+    assert!(
+        view.paths
+            .iter()
+            .all(|path| path.state == PathState::Unknown)
+    );
+    assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
 }

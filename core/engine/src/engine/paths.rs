@@ -8,7 +8,7 @@ use patronus_model::event::{Decision, Event};
 use patronus_model::ids::{IfName, PathId, SiteNumber, Slot};
 use patronus_model::kernel::Environment;
 use patronus_model::layout::NexthopId;
-use patronus_model::path::{Liveness, PathState};
+use patronus_model::path::{Liveness, PathCause, PathState};
 use patronus_model::policy::TrafficClass;
 use patronus_model::router::{Gateway, Lan, RouterConfig};
 
@@ -143,6 +143,7 @@ impl Engine {
 
     pub(super) fn judge_paths(&mut self, now: Timestamp, config: &RouterConfig, site: SiteNumber) {
         let ids: Vec<PathId> = self.topology.paths_to(site).map(|(id, _)| id).collect();
+        self.note_returns(now, &ids);
         for path in ids {
             let Some(health) = self.health.get_mut(&path) else {
                 continue;
@@ -164,6 +165,21 @@ impl Engine {
         let own: Vec<_> = self.paths_of(site, false).collect();
         if let Some(last) = silence(&own) {
             self.silences.insert(site, last);
+        }
+    }
+
+    /// One path that is up says that the far end is back, also where its others stay silent.
+    fn note_returns(&mut self, now: Timestamp, paths: &[PathId]) {
+        let up = paths
+            .iter()
+            .filter_map(|path| self.health.get(path)?.up_since());
+        let Some(up) = up.max() else { return };
+        for path in paths {
+            if let Some(health) = self.health.get_mut(path)
+                && health.left_alone_since().is_some_and(|since| since < up)
+            {
+                health.far_end_is_back(now, PathCause::Silent);
+            }
         }
     }
 
