@@ -1,6 +1,7 @@
 //! The thread that looks at the kernel and changes it. Everything there blocks.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use patronus_engine::Input;
 use patronus_linux::{Error, Kernel, Places};
@@ -18,6 +19,10 @@ pub enum Job {
     /// Announce the overlay's addresses again.
     Announce,
 }
+
+/// How often kernel parameters are looked at, while there is nothing else to do. Nobody tells when
+/// they change, and a package that is installed may set them all anew.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Starts the thread. Returns where to put jobs, and the port that names its requests.
 ///
@@ -42,11 +47,29 @@ pub fn start(
 }
 
 fn run(mut kernel: Kernel, inbox: &Receiver<Job>, inputs: &mpsc::Sender<Input>) {
-    while let Ok(job) = inbox.recv() {
+    let mut parameters = kernel.parameters();
+    loop {
+        let job = match inbox.recv_timeout(LOOK_EVERY) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let input = match job {
-            Job::Observe => observe(&mut kernel),
-            Job::Apply(plan) => Input::Applied(kernel.apply(&plan)),
-            Job::Announce => {
+            Some(Job::Observe) => observe(&mut kernel),
+            Some(Job::Apply(plan)) => {
+                let outcome = kernel.apply(&plan);
+                parameters = kernel.parameters();
+                Input::Applied(outcome)
+            }
+            None => {
+                let now = kernel.parameters();
+                if now == parameters {
+                    continue;
+                }
+                parameters = now;
+                Input::Touched
+            }
+            Some(Job::Announce) => {
                 if let Err(error) = kernel.announce_overlay() {
                     warn!(
                         error = error.report(),
@@ -72,7 +95,7 @@ fn observe(kernel: &mut Kernel) -> Input {
                     error = error.report(),
                     "cannot look at the kernel; trying again"
                 );
-                std::thread::sleep(std::time::Duration::from_secs(1));
+                std::thread::sleep(Duration::from_secs(1));
             }
         }
     }

@@ -70,6 +70,13 @@ impl Kernel {
         self.netlink.port()
     }
 
+    /// The kernel parameters that we have set, as they are now. Unlike everything else of ours, the
+    /// kernel does not tell when they change.
+    #[must_use]
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        self.sysctls.observe()
+    }
+
     /// Reads what is there of ours.
     ///
     /// `firewall` is `None` unless the kernel still has, unaltered, what this process applied.

@@ -72,10 +72,30 @@ fn a_planned_stop_moves_nothing_at_the_far_end() -> Result<()> {
         .stop(Duration::from_secs(5))?;
     pause(4);
     assert_eq!(network.path_of("lisbon", "berlin", "voice")?, path);
+    let moves = network.moves("lisbon", "voice")?;
     network.patronus.at("berlin")?.start_daemon()?;
     network.patronus.wait_until_well(PATIENCE)?;
+    // Longer than a path that does not come back is waited for.
+    pause(6);
     let report = stream.stop();
     assert_eq!(report.lost(), 0, "{report:?}");
+    assert_eq!(network.path_of("lisbon", "berlin", "voice")?, path);
+    assert_eq!(network.moves("lisbon", "voice")?, moves, "nor its return");
+    network.lab.stop()
+}
+
+#[test]
+fn forwarding_that_somebody_switches_off_is_switched_on_again() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    let berlin = network.lab.router("berlin")?.node().clone();
+    berlin.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])?;
+    let took = network.wait_until(PATIENCE, |network| {
+        network.ping("berlin", "lisbon", Family::V4).map(|()| true)
+    })?;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let events = network.patronus.at("berlin")?.json(&["events"])?;
+    let mut events = events.as_array().into_iter().flatten();
+    assert!(events.any(|event| event["kind"] == "drift"));
     network.lab.stop()
 }
 
