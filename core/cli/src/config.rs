@@ -1,6 +1,6 @@
 //! `patronus config`: all of it works without a daemon.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use crate::answers::Diagnostic;
@@ -31,7 +31,15 @@ pub(crate) fn run(command: ConfigCommand) -> Result<u8, Trouble> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
-    std::fs::read(file).map_err(|error| match error.kind() {
+    let bytes = || {
+        let mut bytes = Vec::new();
+        let most = patronus_config::MOST_BYTES as u64 + 1;
+        std::fs::File::open(file)?
+            .take(most)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    bytes().map_err(|error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Trouble::NoFile(file.to_owned()),
         _ => Trouble::File(file.to_owned(), error),
     })

@@ -135,7 +135,8 @@ async fn forget(client: &Client, prefix: &str, json: bool) -> Result<u8, Trouble
         let gone = data.get("forgetPrefix").and_then(|gone| gone.as_str());
         let gone = gone.unwrap_or(prefix);
         output::write(&format!(
-            "{gone} is forgotten: packets for it go where the main table leads.\n"
+            "{gone} is forgotten. Unless the configuration guards it, or a wider prefix, packets for \
+             it go where the main table leads.\n"
         ))?;
     }
     Ok(0)

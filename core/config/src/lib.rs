@@ -38,6 +38,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use reference::reference;
 pub use render::{Secrets, render};
 pub use schema::json_schema;
+pub use tree::MOST_BYTES;
 pub use values::parse_dscp;
 
 use diagnostic::Sink;

@@ -42,8 +42,9 @@ pub(crate) struct Key {
     pub(crate) position: Position,
 }
 
-/// Text beyond this is not a configuration: 8,000 sites with two uplinks each take some 6 MB.
-const MOST_BYTES: usize = 32 << 20;
+/// Text beyond this is not a configuration: 8,000 sites with two uplinks each take some 6 MB. Whoever
+/// reads a file need not read more than one byte beyond it.
+pub const MOST_BYTES: usize = 32 << 20;
 
 /// Deeper than anything that the format knows.
 const MOST_DEPTH: usize = 32;

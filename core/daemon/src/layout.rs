@@ -104,7 +104,13 @@ pub fn recorded(places: &Places) -> anyhow::Result<Option<KernelLayout>> {
     let layout = serde_json::from_str::<Record>(&text)
         .map_err(anyhow::Error::new)
         .and_then(KernelLayout::try_from)
-        .with_context(|| format!("{} is not a layout that patronusd wrote", file.display()))?;
+        .with_context(|| {
+            format!(
+                "{} is not a layout that patronusd wrote. Remove it if the section `kernel` of the \
+                 configuration is as it was when patronusd ran last",
+                file.display()
+            )
+        })?;
     Ok(Some(layout))
 }
 

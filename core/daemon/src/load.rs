@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use patronus_config::{Diagnostic, Outside, Parsed, Severity};
@@ -98,13 +99,21 @@ impl Loaded {
     }
 }
 
+/// Not more than a configuration can have, whatever the file is.
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = patronus_config::MOST_BYTES as u64 + 1;
+    fs::File::open(file)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads the configuration. Changes nothing.
 ///
 /// # Errors
 /// [`LoadError`].
 pub fn load(places: &Places) -> Result<Loaded, LoadError> {
     let file = places.config.display().to_string();
-    let bytes = fs::read(&places.config).map_err(|reason| LoadError::Unreadable {
+    let bytes = read(&places.config).map_err(|reason| LoadError::Unreadable {
         file: file.clone(),
         reason,
     })?;

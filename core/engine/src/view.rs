@@ -217,7 +217,14 @@ impl Engine {
             })
         });
         let withdrawn = self.learned.withdrawn();
-        let withdrawn = withdrawn.filter(|(prefix, _)| !owners.contains_key(prefix));
+        // What a wider prefix leads to is reached by that.
+        let is_reached = |prefix: &IpNet| {
+            (1..=prefix.prefix_len()).any(|length| {
+                let wide = IpNet::new(prefix.addr(), length);
+                wide.is_ok_and(|wide| owners.contains_key(&wide.trunc()))
+            })
+        };
+        let withdrawn = withdrawn.filter(|(prefix, _)| !is_reached(prefix));
         let withdrawn = withdrawn.map(|(prefix, site)| RouteView {
             prefix,
             site: site.and_then(|site| Some(sites.get(&site)?.id.clone())),
