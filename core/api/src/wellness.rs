@@ -76,12 +76,24 @@ fn lans(from: &Snapshot) -> impl Iterator<Item = Problem> {
     })
 }
 
+/// Of a site whose far end was stopped on purpose it is known why nothing is known.
+fn unknown(from: &Snapshot, site: &SiteView) -> String {
+    let mut paths = from.view.paths.iter().filter(|path| path.site == site.id);
+    match paths.any(|path| path.cause == PathCause::AdminDown) {
+        true => format!(
+            "site {}: patronusd there was stopped on purpose; its kernel may forward",
+            site.id
+        ),
+        false => format!("site {}: nothing is known of any path yet", site.id),
+    }
+}
+
 fn sites(from: &Snapshot) -> impl Iterator<Item = Problem> {
     let unreachable = |s: &&SiteView| !site::is_reachable(from, s);
     from.view.sites.iter().filter(unreachable).map(|s| {
         let status = PathStatus::from(site::best(from, s));
         let message = match status {
-            PathStatus::Unknown => format!("site {}: nothing is known of any path yet", s.id),
+            PathStatus::Unknown => unknown(from, s),
             PathStatus::Up | PathStatus::Degraded | PathStatus::Down => match relay(from, s) {
                 Some(hub) => {
                     let message = format!("no path to site {} is up: it is reached by {hub}", s.id);
@@ -241,7 +253,15 @@ fn agreement(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
             format!("BGP is not as configured: {why}"),
         )
     });
-    kernel.into_iter().chain(routing)
+    let file = from.view.refused.as_ref().map(|why| {
+        let first = why.lines().next().unwrap_or_default();
+        let message = format!(
+            "the configuration file was refused when it was read last, and patronusd would not start \
+             with it: {first}"
+        );
+        problem(PathStatus::Degraded, message)
+    });
+    kernel.into_iter().chain(routing).chain(file)
 }
 
 #[cfg(test)]

@@ -119,6 +119,24 @@ pub fn event(names: &Names, event: &Event) -> String {
                  Correct it there, or declare {site} a hub"
             )
         }
+        Event::Prefixes {
+            site,
+            announced,
+            count,
+            some,
+        } => {
+            let site = names.site(*site);
+            let mut list: Vec<String> = some.iter().map(ToString::to_string).collect();
+            match count.saturating_sub(list.len()) {
+                0 => {}
+                more => list.push(format!("{more} more")),
+            }
+            let list = list.join(", ");
+            match announced {
+                true => format!("{site} announces {list}"),
+                false => format!("{site} does not announce {list} any more: unreachable by it"),
+            }
+        }
         Event::ReloadRefused { problem } => {
             let (first, rest) = problem.split_once('\n').unwrap_or((problem, ""));
             let more = match rest.lines().count() {
@@ -156,6 +174,7 @@ fn short_reason(reason: Reason) -> String {
         Reason::Adopted => "it was there when patronusd started".to_owned(),
         Reason::PathGone => "the old path does not exist any more".to_owned(),
         Reason::PathDown(cause) | Reason::PathDegraded(cause) => cause.to_string(),
+        Reason::Preferred { well_for } if well_for.is_zero() => "preferred".to_owned(),
         Reason::Preferred { well_for } => format!("preferred, and well for {}", span(well_for)),
         Reason::Calmer { well_for } => {
             format!(
@@ -180,6 +199,9 @@ pub(crate) fn reason(reason: Reason, before: Option<&str>) -> String {
         Reason::PathGone => format!("{before} does not exist any more"),
         Reason::PathDown(cause) => format!("{before} went down: {cause}"),
         Reason::PathDegraded(cause) => format!("{before} was degraded: {cause}"),
+        Reason::Preferred { well_for } if well_for.is_zero() => {
+            "the class prefers it, and it came up for the first time".to_owned()
+        }
         Reason::Preferred { well_for } => {
             format!(
                 "the class prefers it, and it had been well for {}",

@@ -16,7 +16,7 @@ use patronus_frr::{Daemon, FrrStatus};
 use patronus_model::event::Event;
 use patronus_model::router::RouterConfig;
 use patronus_model::view::{
-    BfdCounters, BfdState, BfdView, BfdWatched, BgpView, EventRecord, NeighborView,
+    BfdCounters, BfdState, BfdView, BfdWatched, BgpView, EventRecord, NeighborView, RouterView,
     RoutingDaemonView,
 };
 use tokio::net::UnixListener;
@@ -71,8 +71,12 @@ impl Router {
     pub(crate) fn answer(&mut self, request: Request) {
         match request {
             Request::View(reply) => {
-                let view = self.engine.view(clock::now(), self.started).map(Arc::new);
-                let _ = reply.send(view);
+                let view = self.engine.view(clock::now(), self.started);
+                let view = view.map(|view| RouterView {
+                    refused: self.refused.clone(),
+                    ..view
+                });
+                let _ = reply.send(view.map(Arc::new));
             }
             Request::Bfd(reply) => {
                 let mut sessions = bfd(&self.bfd, &self.config);

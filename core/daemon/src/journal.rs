@@ -109,6 +109,7 @@ const fn is_worrying(event: &Event) -> bool {
         | Event::PrefixRefused { .. }
         | Event::ReloadRefused { .. }
         | Event::RoutingRefused { .. } => true,
+        Event::Prefixes { announced, .. } => !*announced,
         // Why traffic moved is in the line before.
         Event::Moved(_) | Event::Configured { .. } | Event::Applied { .. } => false,
     }
@@ -164,6 +165,10 @@ fn fields(names: &Names, event: &Event) -> Fields {
         Event::PrefixRefused { prefix, site } => Fields {
             site: Some(names.site(*site)),
             ..of("prefix_refused", prefix.to_string())
+        },
+        Event::Prefixes { site, .. } => Fields {
+            site: Some(names.site(*site)),
+            ..alone("prefixes")
         },
         Event::ReloadRefused { .. } => alone("reload_refused"),
         Event::RoutingRefused { .. } => alone("routing_refused"),

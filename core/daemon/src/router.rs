@@ -94,6 +94,8 @@ pub(crate) struct Router {
     pub(crate) bfdd: Bfdd,
     /// When to announce the overlay's addresses; earliest first.
     pub(crate) announcements: VecDeque<Timestamp>,
+    /// Why the configuration file was refused when it was read last.
+    pub(crate) refused: Option<String>,
     /// Configurations that are being read come back here.
     reread: (jobs::Sender<Reply>, mpsc::Receiver<Reread>),
 }
@@ -141,6 +143,7 @@ impl Router {
             frr,
             bfdd: Bfdd::start(),
             announcements: VecDeque::new(),
+            refused: None,
             reread,
         })
     }
@@ -287,6 +290,7 @@ impl Router {
         &mut self,
         result: Result<Parsed, LoadError>,
     ) -> Result<Vec<Diagnostic>, LoadError> {
+        self.refused = result.as_ref().err().map(ToString::to_string);
         let (config, warnings) = result.inspect_err(|error| {
             let problem = error.to_string();
             // The event's line in the log has the first of them.

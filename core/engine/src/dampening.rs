@@ -43,6 +43,12 @@ impl Penalty {
         self.suppressed |= self.value > u64::from(params.suppress) * FINE;
     }
 
+    /// Takes the last flap back: it was not the path's fault.
+    pub fn take_back(&mut self, params: &Dampening) {
+        self.value = self.value.saturating_sub(u64::from(params.penalty) * FINE);
+        self.suppressed &= self.value > u64::from(params.suppress) * FINE;
+    }
+
     /// Lets time pass. Says whether the path is suppressed now.
     pub fn suppressed(&mut self, now: Timestamp, params: &Dampening) -> bool {
         self.decay(now, params);

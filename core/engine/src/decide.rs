@@ -109,18 +109,17 @@ pub struct Circumstances {
     pub silence: Option<Timestamp>,
 }
 
-/// When the last of all paths to a site fell silent, if they did so at once: then it was not the
-/// paths that died but the daemon or the router at the far end. Paths that had been down before say
-/// nothing about it.
+/// When the last of all paths to a site fell silent, and which did so with it, if they did so at
+/// once: then it was not the paths that died but the daemon or the router at the far end. Paths that
+/// had been down before say nothing about it.
 #[must_use]
-pub fn silence(options: &[Contender<'_>]) -> Option<Timestamp> {
-    let fell = options
-        .iter()
-        .filter(|o| is_silent(o))
-        .map(|o| o.health.since);
-    let last = fell.clone().max()?;
-    let at_once = fell.filter(|fell| last.since(*fell) <= AT_ONCE).count() > 1;
-    (at_once && options.iter().all(|o| o.health.state == PathState::Down)).then_some(last)
+pub fn silence(options: &[Contender<'_>]) -> Option<(Timestamp, Vec<PathId>)> {
+    let silent = options.iter().filter(|option| is_silent(option));
+    let last = silent.clone().map(|option| option.health.since).max()?;
+    let together = silent.filter(|option| last.since(option.health.since) <= AT_ONCE);
+    let together: Vec<PathId> = together.map(|option| option.id).collect();
+    let nothing_lives = options.iter().all(|o| o.health.state == PathState::Down);
+    (together.len() > 1 && nothing_lives).then_some((last, together))
 }
 
 fn is_silent(option: &Contender<'_>) -> bool {
@@ -299,6 +298,8 @@ impl Judge<'_> {
             PathState::Unknown if current.cause == PathCause::AdminDown => None,
             PathState::Unknown if self.choice.reason == Reason::Adopted => None,
             PathState::Unknown => viable.then_some(Reason::Initial),
+            // Onto a path that flaps, traffic is only forced.
+            PathState::Degraded | PathState::Up if better.suppressed => None,
             PathState::Degraded if better.state == PathState::Up => {
                 Some(Reason::PathDegraded(current.cause))
             }
@@ -394,6 +395,7 @@ impl Judge<'_> {
 
     fn refusal(&self, option: &Contender<'_>) -> Verdict {
         match self.reason(option) {
+            None if option.health.suppressed => behind(option),
             None => Verdict::NotViable,
             Some(reason) => self.verdict(option, reason).unwrap_or(Verdict::RankedLower),
         }

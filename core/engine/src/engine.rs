@@ -167,6 +167,7 @@ impl Engine {
             Input::Learned(delta) => {
                 if self.learned.update(now, &delta) {
                     self.own();
+                    self.tell_of_prefixes();
                 }
             }
             Input::RoutingDaemon(daemon, up) => self.routing_daemon(now, daemon, up),
@@ -254,6 +255,7 @@ impl Engine {
     fn pass_time(&mut self, now: Timestamp) {
         if self.learned.expire(now) {
             self.own();
+            self.tell_of_prefixes();
         }
         if let Phase::BackingOff { until } = self.phase
             && until <= now

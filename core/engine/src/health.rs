@@ -151,6 +151,11 @@ impl PathHealth {
         Some(Transition { from, to, cause })
     }
 
+    /// That it went down last was not its fault.
+    pub fn forgive(&mut self, params: &HealthParams) {
+        self.penalty.take_back(&params.dampening);
+    }
+
     /// Lets dampening follow the clock. Returns the new value when it changed.
     pub fn dampen(&mut self, now: Timestamp, params: &HealthParams) -> Option<bool> {
         let suppressed = self.penalty.suppressed(now, &params.dampening);

@@ -59,6 +59,8 @@ pub struct Learned {
     seen: BTreeMap<IpNet, Seen>,
     /// How many of them are remembered of each site when it announces them no more.
     memory: usize,
+    /// What sites announce (`true`) or do not announce any more, since it was asked last.
+    news: BTreeMap<(SiteNumber, bool), BTreeSet<IpNet>>,
     daemons_down: BTreeSet<String>,
     stale_until: Option<Timestamp>,
     next_expiry: Option<Timestamp>,
@@ -121,7 +123,17 @@ impl Learned {
                 expires: None,
             },
         );
-        Some(old.is_none_or(|old| old.site != site))
+        let is_news = old.is_none_or(|old| old.site != site);
+        if is_news {
+            self.news.entry((site, true)).or_default().insert(prefix);
+        }
+        Some(is_news)
+    }
+
+    /// The prefixes that each site has begun (`true`) or ceased to announce, since this was called
+    /// last.
+    pub fn take_news(&mut self) -> BTreeMap<(SiteNumber, bool), BTreeSet<IpNet>> {
+        std::mem::take(&mut self.news)
     }
 
     /// Takes over a route that stood in the kernel when we started, until routing confirms it.
@@ -184,6 +196,8 @@ impl Learned {
             let withdrawn = Some(now);
             let site = Some(entry.site);
             self.seen.insert(*prefix, Seen { site, withdrawn });
+            let news = self.news.entry((entry.site, false));
+            news.or_default().insert(*prefix);
         }
         self.next_expiry = self.routes.values().filter_map(|entry| entry.expires).min();
         self.bound();

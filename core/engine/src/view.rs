@@ -33,6 +33,7 @@ impl Engine {
             uptime: now.since(started),
             configured: now.since(self.configured),
             settled: self.settled(),
+            refused: None,
             uplinks: config
                 .uplinks
                 .iter()

@@ -174,6 +174,15 @@ fn a_prefix_announced_by_mistake_is_guarded_until_it_is_forgotten() {
         ..LearnedDelta::default()
     }));
     router.seconds(1);
+    let told = |announced| Event::Prefixes {
+        site: site(2),
+        announced,
+        count: 1,
+        some: vec![prefix],
+    };
+    for announced in [true, false] {
+        assert!(router.events.contains(&told(announced)), "{announced}");
+    }
     let view = router.engine.view(router.now, router.now).unwrap();
     let route = view.routes.iter().find(|route| route.prefix == prefix);
     assert_eq!(route.unwrap().origin, RouteOrigin::Withdrawn);

@@ -157,3 +157,43 @@ fn a_far_end_that_is_stopped_again_before_it_is_up_is_believed_again() {
     );
     assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
 }
+
+#[test]
+fn a_far_end_that_dies_again_and_again_is_no_flapping_of_its_paths() {
+    let mut router = two_uplinks();
+    let paths = [(1, 1), (1, 2), (2, 1), (2, 2)];
+    for _ in 0..6 {
+        for liveness in [Liveness::Silent, Liveness::Up] {
+            for (local, remote) in paths {
+                router.bfd(path(2, local, remote), liveness);
+            }
+            router.seconds(3);
+        }
+    }
+    let view = router.engine.view(router.now, router.now).unwrap();
+    assert!(view.paths.iter().all(|path| !path.suppressed));
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+}
+
+#[test]
+fn traffic_is_not_moved_onto_a_path_that_flaps_unless_it_must() {
+    let mut router = two_uplinks();
+    // Voice is on the LTE, as both paths of the fibre flap; then all of the LTE begins to as well.
+    for _ in 0..5 {
+        for liveness in [Liveness::Silent, Liveness::Up] {
+            for path in [path(2, 1, 1), path(2, 1, 2)] {
+                router.bfd(path, liveness);
+            }
+        }
+    }
+    router.seconds(1);
+    assert!(router.way(2, VOICE).starts_with("pat-2-"));
+    for _ in 0..5 {
+        for liveness in [Liveness::Silent, Liveness::Up] {
+            router.bfd(path(2, 2, 2), liveness);
+        }
+    }
+    let moves = router.moves;
+    router.seconds(40);
+    assert_eq!(router.moves, moves, "{}", router.way(2, VOICE));
+}

@@ -102,6 +102,17 @@ pub enum Event {
         /// Who announces it.
         site: SiteNumber,
     },
+    /// A site announces prefixes, or no longer does.
+    Prefixes {
+        /// The site.
+        site: SiteNumber,
+        /// Whether it announces them now.
+        announced: bool,
+        /// How many they are.
+        count: usize,
+        /// The first of them.
+        some: Vec<ipnet::IpNet>,
+    },
     /// A configuration file was read again and refused; nothing has changed.
     ReloadRefused {
         /// What is wrong with it, one finding in each line.

@@ -31,6 +31,8 @@ pub struct RouterView {
     pub configured: Duration,
     /// Whether what should be in the kernel is there, as far as is known.
     pub settled: bool,
+    /// Why the configuration file was refused when it was read last; what is in force is older.
+    pub refused: Option<String>,
     /// Our uplinks.
     pub uplinks: Vec<UplinkView>,
     /// Our LANs.

@@ -116,3 +116,26 @@ fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
         &[],
     );
 }
+
+#[test]
+fn a_file_that_was_refused_is_a_problem_until_one_is_accepted() {
+    check(
+        |view, _| view.refused = Some("config.yaml:3:5: site: no\nmore".to_owned()),
+        &[
+            "the configuration file was refused when it was read last, and patronusd would not start \
+           with it: config.yaml:3:5: site: no",
+        ],
+    );
+}
+
+#[test]
+fn a_site_whose_daemon_was_stopped_on_purpose_is_said_to_be() {
+    check(
+        |view, _| {
+            for path in &mut view.paths {
+                (path.state, path.cause) = (PathState::Unknown, PathCause::AdminDown);
+            }
+        },
+        &["site lisbon: patronusd there was stopped on purpose; its kernel may forward"],
+    );
+}

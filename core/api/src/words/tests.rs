@@ -28,6 +28,8 @@ fn every_event_is_one_line() {
         "LAN lan1 is down or missing: nobody behind it can be reached",
         "oslo announces 10.1.7.0/24, which overlaps a LAN of this site: it is not believed. \
          Correct it there, or declare oslo a hub",
+        "lisbon announces 10.2.0.0/16, fd00:2::/48",
+        "lisbon does not announce 10.2.0.0/16, 4479 more any more: unreachable by it",
         "the configuration was not reloaded: config.yaml:3:5: site: has no such key (and 1 more)",
         "FRR could not be configured, and is as it was: bgpd: % Unknown command",
         "oslo announces 10.2.7.0/24, which is configured for lisbon: oslo has it. \

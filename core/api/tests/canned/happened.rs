@@ -67,6 +67,21 @@ pub fn every_event() -> Vec<Event> {
             prefix: "10.1.7.0/24".parse().unwrap(),
             site: SiteNumber::new(3).unwrap(),
         },
+        Event::Prefixes {
+            site: SiteNumber::new(2).unwrap(),
+            announced: true,
+            count: 2,
+            some: vec![
+                "10.2.0.0/16".parse().unwrap(),
+                "fd00:2::/48".parse().unwrap(),
+            ],
+        },
+        Event::Prefixes {
+            site: SiteNumber::new(2).unwrap(),
+            announced: false,
+            count: 4480,
+            some: vec!["10.2.0.0/16".parse().unwrap()],
+        },
         Event::ReloadRefused {
             problem: "config.yaml:3:5: site: has no such key\nconfig.yaml:9:1: asn: 0".to_owned(),
         },

@@ -149,6 +149,7 @@ pub fn view() -> RouterView {
         uptime: 76 * HOUR,
         configured: 3 * HOUR,
         settled: true,
+        refused: None,
         uplinks: vec![uplink("fibre", 1, 94, 94), uplink("lte", 2, 11, 48)],
         lans: vec![
             lan("lan0", "10.1.0.0/24", LanState::Up),

@@ -51,6 +51,7 @@ impl View for Events {
                         ... on BgpNeighborChanged { neighbor established because }
                         ... on PrefixConflict { prefix ownerSiteId loserSiteId }
                         ... on PrefixRefused { prefix siteId }
+                        ... on PrefixesChanged { siteId announced count some }
                         ... on ReloadRefused { problem }
                         ... on RoutingRefused { error }
                     }

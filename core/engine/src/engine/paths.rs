@@ -163,8 +163,14 @@ impl Engine {
             }
         }
         let own: Vec<_> = self.paths_of(site, false).collect();
-        if let Some(last) = silence(&own) {
-            self.silences.insert(site, last);
+        if let Some((last, together)) = silence(&own)
+            && self.silences.insert(site, last) != Some(last)
+        {
+            for path in together {
+                if let Some(health) = self.health.get_mut(&path) {
+                    health.forgive(&config.health);
+                }
+            }
         }
     }
 

@@ -24,6 +24,9 @@ const BACKOFF: Duration = Duration::from_millis(250);
 /// deletes an interface is seen only afterwards.
 const ROUNDS: u32 = 3;
 
+/// How many prefixes an event names.
+const PREFIXES: usize = 3;
+
 /// How many reasons an event holds: there may be one for each route.
 const REASONS: usize = 3;
 
@@ -54,6 +57,18 @@ impl Engine {
         }
         self.ownership = ownership;
         self.want_change();
+    }
+
+    /// Reports what sites announce now, or do not announce any more.
+    pub(super) fn tell_of_prefixes(&mut self) {
+        for ((site, announced), prefixes) in self.learned.take_news() {
+            self.report(Event::Prefixes {
+                site,
+                announced,
+                count: prefixes.len(),
+                some: prefixes.into_iter().take(PREFIXES).collect(),
+            });
+        }
     }
 
     /// Forgets a prefix that no site announces any more, so that it is guarded no longer.

@@ -1,0 +1,300 @@
+//! What each kind of event says, for programs.
+
+use async_graphql::{ID, SimpleObject, Union};
+use patronus_model::event;
+
+use crate::snapshot::Snapshot;
+use crate::types::choice::{Candidate, MoveReason};
+use crate::types::path::{PathRef, PathStatus};
+use crate::types::{BigInt, ms, whole_ms};
+use crate::words;
+
+/// What happened, for programs.
+#[derive(Union)]
+pub(crate) enum EventDetails {
+    Configured(Configured),
+    Path(PathChanged),
+    Dampened(PathDampened),
+    Uplink(UplinkChanged),
+    Lan(LanChanged),
+    Moved(Move),
+    Applied(Applied),
+    ApplyFailed(ApplyFailed),
+    Drift(Drift),
+    RoutingDaemon(RoutingDaemonChanged),
+    BgpNeighbor(BgpNeighborChanged),
+    PrefixConflict(PrefixConflict),
+    PrefixRefused(PrefixRefused),
+    Prefixes(PrefixesChanged),
+    ReloadRefused(ReloadRefused),
+    RoutingRefused(RoutingRefused),
+}
+
+/// A configuration came into force.
+#[derive(SimpleObject)]
+pub(crate) struct Configured {
+    /// Paths that it describes.
+    path_count: BigInt,
+    /// Policies that it has.
+    policy_count: BigInt,
+}
+
+/// A path changed its state.
+#[derive(SimpleObject)]
+pub(crate) struct PathChanged {
+    /// The path.
+    path: PathRef,
+    /// The site at its far end.
+    dest_site_id: ID,
+    /// What it was.
+    from_status: PathStatus,
+    /// What it is.
+    to_status: PathStatus,
+    /// Why, in words.
+    because: String,
+}
+
+/// A path flaps too often to be moved to, or has calmed down.
+#[derive(SimpleObject)]
+pub(crate) struct PathDampened {
+    /// The path.
+    path: PathRef,
+    /// The site at its far end.
+    dest_site_id: ID,
+    /// Whether no traffic moves to it.
+    dampened: bool,
+}
+
+/// An uplink can be used, or cannot any more.
+#[derive(SimpleObject)]
+pub(crate) struct UplinkChanged {
+    /// The uplink.
+    uplink: String,
+    /// Whether it can be used.
+    usable: bool,
+}
+
+/// The interface of a LAN came up, or went down or away.
+#[derive(SimpleObject)]
+pub(crate) struct LanChanged {
+    /// The interface.
+    interface: String,
+    /// Whether it is up and has a carrier.
+    up: bool,
+}
+
+/// Traffic of a class to a site moved, or got its first path.
+#[derive(SimpleObject)]
+pub(crate) struct Move {
+    /// The class.
+    class: String,
+    /// The site.
+    dest_site_id: ID,
+    /// Where it went before; `null` for the first path.
+    from: Option<PathRef>,
+    /// Where it goes now.
+    to: PathRef,
+    /// Why, for programs.
+    reason: MoveReason,
+    /// Why, in words.
+    because: String,
+    /// All paths in the order in which the class ranked them.
+    candidates: Vec<Candidate>,
+}
+
+/// Changes were carried out.
+#[derive(SimpleObject)]
+pub(crate) struct Applied {
+    /// How many.
+    changes: BigInt,
+    /// How long it took.
+    took_ms: f64,
+}
+
+/// Changes were carried out only in part.
+#[derive(SimpleObject)]
+pub(crate) struct ApplyFailed {
+    /// What went wrong.
+    error: String,
+    /// When it will be tried again.
+    retry_in_ms: BigInt,
+}
+
+/// Something of ours was altered by somebody else, and is put back.
+#[derive(SimpleObject)]
+pub(crate) struct Drift {
+    /// Changes that put it back.
+    changes: BigInt,
+}
+
+/// A routing daemon died or came back.
+#[derive(SimpleObject)]
+pub(crate) struct RoutingDaemonChanged {
+    /// Its name.
+    daemon: String,
+    /// Whether it is there.
+    up: bool,
+}
+
+/// A BGP session changed.
+#[derive(SimpleObject)]
+pub(crate) struct BgpNeighborChanged {
+    /// With whom.
+    neighbor: String,
+    /// Whether it is established.
+    established: bool,
+    /// Why it is not, in the daemon's words, where it says.
+    because: Option<String>,
+}
+
+/// Two ordinary sites announce the same prefix; only one of them can have it.
+#[derive(SimpleObject)]
+pub(crate) struct PrefixConflict {
+    /// The prefix.
+    prefix: String,
+    /// Who has it.
+    owner_site_id: ID,
+    /// Who does not.
+    loser_site_id: ID,
+}
+
+/// A site announces a prefix that overlaps one of our LANs; it is not believed.
+#[derive(SimpleObject)]
+pub(crate) struct PrefixRefused {
+    /// The prefix.
+    prefix: String,
+    /// Who announces it.
+    site_id: ID,
+}
+
+/// A site announces prefixes, or no longer does.
+#[derive(SimpleObject)]
+pub(crate) struct PrefixesChanged {
+    /// The site.
+    site_id: ID,
+    /// Whether it announces them now.
+    announced: bool,
+    /// How many they are.
+    count: BigInt,
+    /// The first of them.
+    some: Vec<String>,
+}
+
+/// A configuration file was read again and refused; nothing has changed.
+#[derive(SimpleObject)]
+pub(crate) struct ReloadRefused {
+    /// What is wrong with it, one finding in each line.
+    problem: String,
+}
+
+/// FRR could not be configured; it is as it was.
+#[derive(SimpleObject)]
+pub(crate) struct RoutingRefused {
+    /// Why.
+    error: String,
+}
+
+/// What an event says, for programs.
+pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
+    use event::Event as E;
+    match event {
+        E::Configured { paths, policies } => EventDetails::Configured(Configured {
+            path_count: (*paths).into(),
+            policy_count: (*policies).into(),
+        }),
+        E::Path {
+            path,
+            from: was,
+            to,
+            cause,
+        } => EventDetails::Path(PathChanged {
+            path: PathRef::new(from, *path),
+            dest_site_id: from.names.site(path.site).into(),
+            from_status: (*was).into(),
+            to_status: (*to).into(),
+            because: cause.to_string(),
+        }),
+        E::Dampened { path, suppressed } => EventDetails::Dampened(PathDampened {
+            path: PathRef::new(from, *path),
+            dest_site_id: from.names.site(path.site).into(),
+            dampened: *suppressed,
+        }),
+        E::Uplink { slot, usable } => EventDetails::Uplink(UplinkChanged {
+            uplink: from.names.uplink(*slot),
+            usable: *usable,
+        }),
+        E::Lan { interface, up } => EventDetails::Lan(LanChanged {
+            interface: interface.to_string(),
+            up: *up,
+        }),
+        E::Moved(decision) => EventDetails::Moved(moved(from, decision)),
+        E::Applied { changes, took } => EventDetails::Applied(Applied {
+            changes: (*changes).into(),
+            took_ms: ms(*took),
+        }),
+        E::ApplyFailed { reason, retry_in } => EventDetails::ApplyFailed(ApplyFailed {
+            error: reason.clone(),
+            retry_in_ms: whole_ms(*retry_in),
+        }),
+        E::Drift { changes } => EventDetails::Drift(Drift {
+            changes: (*changes).into(),
+        }),
+        E::RoutingDaemon { daemon, up } => EventDetails::RoutingDaemon(RoutingDaemonChanged {
+            daemon: daemon.clone(),
+            up: *up,
+        }),
+        E::BgpNeighbor {
+            neighbor,
+            established,
+            reason,
+        } => EventDetails::BgpNeighbor(BgpNeighborChanged {
+            neighbor: neighbor.clone(),
+            established: *established,
+            because: reason.clone(),
+        }),
+        E::PrefixConflict {
+            prefix,
+            owner,
+            loser,
+        } => EventDetails::PrefixConflict(PrefixConflict {
+            prefix: prefix.to_string(),
+            owner_site_id: from.names.site(*owner).into(),
+            loser_site_id: from.names.site(*loser).into(),
+        }),
+        E::PrefixRefused { prefix, site } => EventDetails::PrefixRefused(PrefixRefused {
+            prefix: prefix.to_string(),
+            site_id: from.names.site(*site).into(),
+        }),
+        E::Prefixes {
+            site,
+            announced,
+            count,
+            some,
+        } => EventDetails::Prefixes(PrefixesChanged {
+            site_id: from.names.site(*site).into(),
+            announced: *announced,
+            count: (*count).into(),
+            some: some.iter().map(ToString::to_string).collect(),
+        }),
+        E::ReloadRefused { problem } => EventDetails::ReloadRefused(ReloadRefused {
+            problem: problem.clone(),
+        }),
+        E::RoutingRefused { reason } => EventDetails::RoutingRefused(RoutingRefused {
+            error: reason.clone(),
+        }),
+    }
+}
+
+fn moved(from: &Snapshot, decision: &event::Decision) -> Move {
+    let to = decision.site;
+    let before = decision.from.map(|path| from.names.way(to, path));
+    Move {
+        class: from.names.class(decision.class),
+        dest_site_id: from.names.site(decision.site).into(),
+        from: decision.from.map(|path| PathRef::towards(from, to, path)),
+        to: PathRef::towards(from, to, decision.to),
+        reason: decision.reason.into(),
+        because: words::reason(decision.reason, before.as_deref()),
+        candidates: Candidate::all(from, to, &decision.candidates),
+    }
+}
