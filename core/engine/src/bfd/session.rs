@@ -14,6 +14,10 @@ use super::report::{Counters, Event, Liveness, StateChange, Status};
 use super::rng::Rng;
 use super::timers::{LocalTimers, Wanted, jittered, least_gap, mean_gap};
 
+/// How many changes of state are told between two periodic packets: from Down by Init to Up, and
+/// one more.
+const MOST_EARLY: u32 = 3;
+
 /// How often a round trip is measured unless told otherwise.
 pub const DEFAULT_RTT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -62,6 +66,8 @@ pub struct Session {
     last_sent: Option<Timestamp>,
     /// When the next periodic packet is due, if periodic packets are due at all.
     next_send: Timestamp,
+    /// Packets that told a change of state since the last periodic one.
+    early: u32,
     /// `None`: not since the peer was last forgotten.
     last_received: Option<Timestamp>,
     reported: (Option<Duration>, Option<Duration>),
@@ -100,6 +106,7 @@ impl Session {
             poll: PollSequence::new(config.rtt_interval),
             last_sent: None,
             next_send: now + Duration::from_nanos(delay),
+            early: 0,
             last_received: None,
             reported: (None, None),
             rtt: None,
@@ -139,7 +146,7 @@ impl Session {
             // It carries the new state, if that has changed, so nothing else need be sent.
             self.answer();
         } else if changed {
-            self.send(now);
+            self.send_early(now);
         }
     }
 
@@ -402,7 +409,18 @@ impl Session {
         }
     }
 
+    /// Tells a change of state at once (section 6.8.7), but not as often as a channel that
+    /// duplicates and delays packets can bring changes about: two ends would answer each other
+    /// ever faster. Then the periodic packet tells it.
+    fn send_early(&mut self, now: Timestamp) {
+        if self.early < MOST_EARLY || !self.sends_periodically() {
+            self.early = self.early.saturating_add(1);
+            self.send(now);
+        }
+    }
+
     fn send_periodic(&mut self, now: Timestamp) {
+        self.early = 0;
         let due = self.next_send;
         self.send(now);
         // Counting from when the packet was due, not from when a busy shell came around to it,

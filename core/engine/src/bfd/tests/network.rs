@@ -94,6 +94,8 @@ impl Network {
         }
         for packet in sent(&mut self.ends[index]) {
             self.trace.push(format!("{} {index} {packet:?}", self.now));
+            // Ten seconds of the fastest timers are some 4,000 packets.
+            assert!(self.trace.len() < 100_000, "a storm of packets");
             assert!(!(packet.poll && packet.is_final));
             let fate = if mute == Some(index) {
                 Fate::Lost
