@@ -40,7 +40,10 @@ impl Engine {
     /// Draws the conclusions from the surroundings, or from a configuration that sees them with
     /// other eyes.
     pub(super) fn look_around(&mut self, now: Timestamp) {
-        let Some((config, environment)) = self.config.clone().zip(self.environment.take()) else {
+        let Some(config) = self.config.clone() else {
+            return;
+        };
+        let Some(environment) = self.environment.take() else {
             return;
         };
         self.tell_of_interfaces(&config, &environment);
