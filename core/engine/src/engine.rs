@@ -18,7 +18,7 @@ use patronus_model::event::Event;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber};
 use patronus_model::kernel::{ApplyOutcome, Environment, KernelState, LearnedDelta, Plan};
 use patronus_model::layout::NexthopId;
-use patronus_model::path::{Liveness, Measurement, PathState};
+use patronus_model::path::{Liveness, Measurement, PathCause, PathState};
 use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
@@ -228,8 +228,12 @@ impl Engine {
             let lives =
                 |health: &PathHealth| matches!(health.state, PathState::Up | PathState::Degraded);
             let contenders = self.contenders(*site, choice.path);
-            let any = contenders.iter().any(|c| lives(c.health));
             let chosen = choice.path.and_then(|path| self.health.get(&path));
+            // A hub is no way out when the far end was stopped on purpose: see ADR 0018.
+            let stopped = chosen.is_some_and(|health| health.cause == PathCause::StayedAway);
+            let any = contenders
+                .iter()
+                .any(|c| lives(c.health) && !(stopped && c.relay));
             let doubtful = |health: &PathHealth| health.state == PathState::Unknown;
             (
                 any,
