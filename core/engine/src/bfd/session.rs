@@ -64,6 +64,8 @@ pub struct Session {
     remote: Remote,
     poll: PollSequence,
     last_sent: Option<Timestamp>,
+    /// What the last packet of all told.
+    told: Option<(State, Diagnostic)>,
     /// When the next periodic packet is due, if periodic packets are due at all.
     next_send: Timestamp,
     /// Packets that told a change of state since the last periodic one.
@@ -105,6 +107,7 @@ impl Session {
             },
             poll: PollSequence::new(config.rtt_interval),
             last_sent: None,
+            told: None,
             next_send: now + Duration::from_nanos(delay),
             early: 0,
             last_received: None,
@@ -296,7 +299,7 @@ impl Session {
         }
         let changed = self.report_state(before);
         self.retime(now);
-        if changed {
+        if changed && self.has_news() {
             self.send(now);
         }
     }
@@ -413,10 +416,19 @@ impl Session {
     /// duplicates and delays packets can bring changes about: two ends would answer each other
     /// ever faster. Then the periodic packet tells it.
     fn send_early(&mut self, now: Timestamp) {
+        if !self.has_news() {
+            return;
+        }
         if self.early < MOST_EARLY || !self.sends_periodically() {
             self.early = self.early.saturating_add(1);
             self.send(now);
         }
+    }
+
+    /// A packet would say something else than the last one: not so where a change that was not
+    /// told has been undone.
+    fn has_news(&self) -> bool {
+        self.told != Some((self.state, self.diagnostic))
     }
 
     fn send_periodic(&mut self, now: Timestamp) {
@@ -450,6 +462,7 @@ impl Session {
 
     fn transmit(&mut self, poll: bool, is_final: bool) {
         self.counters.sent += 1;
+        self.told = Some((self.state, self.diagnostic));
         self.transmits.push_back(Packet {
             diagnostic: self.diagnostic,
             state: self.state,
