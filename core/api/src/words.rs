@@ -327,6 +327,22 @@ pub(crate) fn because(explanation: &Explanation) -> String {
     }
 }
 
+/// Policies are asked of the packet that opens a connection, and only at the site where it enters:
+/// see the chain `prerouting`.
+pub(crate) fn replies(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Routed { site, .. } => Some(format!(
+            "come in the same class, on a path that {site} chooses; connections that {site} opens \
+             have their class from there, in both directions"
+        )),
+        Outcome::Dropped => Some(
+            "pass, in connections that another site opens: only its own policies drop those"
+                .to_owned(),
+        ),
+        Outcome::Own { .. } | Outcome::NotOverlay { .. } | Outcome::Unreachable { .. } => None,
+    }
+}
+
 fn unreachable(destination: IpAddr) -> String {
     format!(
         "{destination} belongs to the overlay, but no site announces it: \

@@ -190,7 +190,7 @@ async fn an_explanation_names_policy_class_path_and_the_rejected() {
     let server = Server::canned(Canned::usual());
     let query = "{ explain(source: \"10.1.0.5\", destination: \"10.2.0.9\", protocol: \"UDP\",
                            destinationPort: 5060) {
-        outcome because policy class strategy route destSiteId
+        outcome because policy class strategy route destSiteId replies
         policies { policy priority matched mismatch }
         choice { path { id } reason sinceMs back candidates { rank verdict why remainingMs } }
     } }";
@@ -199,6 +199,8 @@ async fn an_explanation_names_policy_class_path_and_the_rejected() {
         "outcome": "routed", "policy": "voice-first", "class": "voice",
         "because": "the path before it was degraded: loss 2.1 % > 1.0 %",
         "strategy": "lowest latency", "route": "10.2.0.0/16", "destSiteId": "lisbon",
+        "replies": "come in the same class, on a path that lisbon chooses; connections that lisbon \
+          opens have their class from there, in both directions",
         "policies": [
             { "policy": "no-telnet", "priority": 10, "matched": false,
               "mismatch": "another protocol" },

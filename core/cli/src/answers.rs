@@ -294,6 +294,7 @@ pub(crate) struct Explanation {
     pub(crate) route: Option<String>,
     pub(crate) dest_site_id: Option<String>,
     pub(crate) choice: Option<Choice>,
+    pub(crate) replies: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -139,6 +139,11 @@ Examples:
         args_conflicts_with_subcommands = true,
         subcommand_negates_reqs = true,
         after_help = "\
+A flow is explained by the packet that opens its connection. The packets after it keep its class
+until the policies change, and the far end reads the class from their DSCP. Answers travel in the
+class of what they answer, whatever the policies at their end say, and on the path that their end
+chooses for that class; a connection that was opened at the far end has its class from there.
+
 Examples:
   patronus explain last
   patronus explain --src 10.1.0.5 --dst 10.7.0.9 --proto udp --dport 5060

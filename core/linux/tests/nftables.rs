@@ -470,12 +470,16 @@ fn dropped_flows_and_guarded_prefixes_do_not_leave() {
         topology();
         let mut kernel = open();
         let mut firewall = full();
-        let drop = (("no-9"), ports(Protocol::UDP, &[(9, 9)]), Action::Drop);
+        let ports = ports(Protocol::UDP, &[(9, 9), (40000, 40000)]);
+        let drop = ("no-9", ports, Action::Drop);
         firewall.policies = policies(vec![drop]);
         apply(&mut kernel, &Plan(vec![Change::PutFirewall(firewall)]));
         assert!(!talk("host", "far", "10.2.0.2:9", None));
         assert!(talk("host", "far", "10.2.0.2:10", None));
         assert!(talk("host", "isp", "192.0.2.2:10", None));
+        // What the far end opens is for its policies, and so are the answers to it.
+        assert!(talk("far", "host", "10.1.0.2:9", None));
+        answer("host", "far", "10.1.0.2:9", "10.2.0.2:40000");
         // To a guarded prefix by way of the uplink.
         ip("route add 10.255.7.7/32 via 192.0.2.2
             -n isp address add 10.255.7.7/32 dev lo");

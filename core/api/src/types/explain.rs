@@ -32,6 +32,9 @@ pub(crate) struct Explanation {
     dest_site_id: Option<ID>,
     /// The path, and why this one, for `routed`.
     choice: Option<Choice>,
+    /// What holds for packets that answer, and for connections opened at the other site, in words;
+    /// `null` where the class makes no difference to them.
+    replies: Option<String>,
 }
 
 impl Explanation {
@@ -75,6 +78,7 @@ impl Explanation {
             route: routed.map(|(route, _, _)| route.to_string()),
             dest_site_id: routed.map(|(_, site, _)| site.as_str().into()),
             choice: routed.map(|(_, _, choice)| Choice::new(from, choice)),
+            replies: words::replies(&explained.outcome),
         }
     }
 }

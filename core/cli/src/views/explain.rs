@@ -25,7 +25,7 @@ impl View for Explain {
             ) {
                 flow { source destination protocol sourcePort destinationPort dscp ingress }
                 policies { policy priority matched mismatch }
-                outcome because policy class strategy route destSiteId
+                outcome because policy class strategy route destSiteId replies
                 choice {
                     class reason because sinceMs back
                     path { id localUplink remoteUplink relaySiteId }
@@ -65,6 +65,9 @@ impl View for Explain {
             if let Some(back) = &choice.back {
                 page.field("back", back.clone());
             }
+        }
+        if let Some(replies) = &explained.replies {
+            page.field("replies", replies.clone());
         }
         passed_over(&explained, &mut page);
         let carried = match explained.outcome.as_str() {
