@@ -109,6 +109,7 @@ pub(crate) struct Uplink {
     pub(crate) gateways: Vec<String>,
     pub(crate) bandwidth_up_bps: Option<u64>,
     pub(crate) bandwidth_down_bps: Option<u64>,
+    pub(crate) cost: u32,
     pub(crate) metered: bool,
     pub(crate) paths: Tally,
 }
@@ -144,6 +145,7 @@ pub(crate) struct Path {
     pub(crate) dampened: bool,
     pub(crate) latency_ms: Option<f64>,
     pub(crate) packet_loss_pct: Option<f64>,
+    pub(crate) cost: Option<u32>,
     pub(crate) classes: Vec<String>,
 }
 
@@ -277,6 +279,7 @@ pub(crate) struct Candidate {
     pub(crate) path: PathRef,
     pub(crate) latency_ms: Option<f64>,
     pub(crate) packet_loss_pct: Option<f64>,
+    pub(crate) cost: Option<u32>,
     pub(crate) verdict: String,
     pub(crate) why: String,
 }

@@ -231,6 +231,7 @@ pub fn account(
         state: option.health.state,
         cause: option.health.cause,
         measured: option.health.measured,
+        cost: cost_counts(&class.strategy, option, &ranked).then_some(option.spec.cost),
         verdict: verdict(index, option),
     };
     ranked.iter().enumerate().map(candidate).collect()
@@ -431,6 +432,22 @@ fn tier(option: &Contender<'_>) -> u8 {
         (PathState::Down, _, false) if health.uplink_usable => 10,
         (PathState::Down, _, false) => 11,
         (PathState::Down, _, true) => 12,
+    }
+}
+
+/// Whether the cost of a path's uplink has a say in its place, or would have if it were well.
+fn cost_counts(strategy: &Strategy, option: &Contender<'_>, all: &[Contender<'_>]) -> bool {
+    match strategy {
+        Strategy::Preference(order) => !order.contains(&option.spec.local),
+        // Measured round trips are hardly ever the same; those which are not known yet are.
+        Strategy::LeastLatency => {
+            let wished = |option: &Contender<'_>| (tier(option), wish(strategy, option).0);
+            let ties = |other: &&Contender<'_>| {
+                other.spec.local != option.spec.local && wished(other) == wished(option)
+            };
+            let viable = matches!(option.health.state, PathState::Up | PathState::Degraded);
+            viable && all.iter().any(|other| ties(&other))
+        }
     }
 }
 

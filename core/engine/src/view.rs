@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use patronus_model::Timestamp;
-use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber};
+use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, UplinkName};
 use patronus_model::kernel::UplinkState;
 use patronus_model::policy::{Match, Strategy, TrafficClass};
 use patronus_model::router::{Lan, RemoteSite, RouterConfig, Uplink};
@@ -74,6 +74,7 @@ impl Engine {
             addresses: state.addresses.iter().copied().collect(),
             gateways: gateways.into_iter().flatten().collect(),
             bandwidth: (uplink.bandwidth_up, uplink.bandwidth_down),
+            cost: uplink.cost,
             metered: uplink.metered,
         }
     }
@@ -162,6 +163,7 @@ impl Engine {
                 since: now.since(health.since),
                 suppressed: health.suppressed,
                 measured: health.measured,
+                cost: goes_by_cost(config, &spec.local).then_some(spec.cost),
                 classes: riders.remove(id).unwrap_or_default().into_iter().collect(),
             })
         };
@@ -236,6 +238,14 @@ impl Engine {
         all.sort_by_key(|route| route.prefix);
         all
     }
+}
+
+/// Whether a class compares paths over this uplink by its cost, whatever their round trips are.
+fn goes_by_cost(config: &RouterConfig, uplink: &UplinkName) -> bool {
+    config.classes.iter().any(|class| match &class.strategy {
+        Strategy::LeastLatency => false,
+        Strategy::Preference(order) => !order.contains(uplink),
+    })
 }
 
 fn class_view(config: &RouterConfig, class: &TrafficClass) -> ClassView {

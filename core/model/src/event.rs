@@ -190,6 +190,8 @@ pub struct Candidate {
     pub cause: PathCause,
     /// What had been measured.
     pub measured: Measurement,
+    /// The cost of its uplink, where that has a say in the order of the class.
+    pub cost: Option<u32>,
     /// What became of it.
     pub verdict: Verdict,
 }

@@ -66,6 +66,8 @@ pub struct UplinkView {
     pub gateways: Vec<IpAddr>,
     /// Bits per second up and down, where configured.
     pub bandwidth: (Option<u64>, Option<u64>),
+    /// Its cost; the lower is preferred where nothing else decides.
+    pub cost: u32,
     /// Whether bytes cost money.
     pub metered: bool,
 }
@@ -155,6 +157,8 @@ pub struct PathView {
     pub suppressed: bool,
     /// What has been measured.
     pub measured: Measurement,
+    /// The cost of our uplink, where a class goes by it.
+    pub cost: Option<u32>,
     /// Classes that travel on it.
     pub classes: Vec<ClassId>,
 }

@@ -107,6 +107,9 @@ pub(crate) struct Candidate {
     latency_ms: Option<f64>,
     /// Packets lost.
     packet_loss_pct: Option<f64>,
+    /// The cost of our uplink; `null` where it has no say in the order of the class: a preference
+    /// names the uplink, or the round trips differ.
+    cost: Option<u32>,
     /// What became of it.
     verdict: Verdict,
     /// Why, in words.
@@ -135,6 +138,7 @@ impl Candidate {
             status: candidate.state.into(),
             latency_ms: candidate.measured.rtt.map(ms),
             packet_loss_pct: candidate.measured.loss_permille.map(percent),
+            cost: candidate.cost,
             verdict: candidate.verdict.into(),
             why: words::verdict(rank, candidate),
             remaining_ms: remaining(candidate.verdict).map(whole_ms),

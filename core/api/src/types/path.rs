@@ -62,6 +62,9 @@ pub(crate) struct Path {
     latency_ms: Option<f64>,
     /// Packets lost.
     packet_loss_pct: Option<f64>,
+    /// The cost of our uplink; `null` where no class goes by it: all of them go by latency, or by a
+    /// preference that names the uplink.
+    cost: Option<u32>,
     /// The traffic classes that travel on it.
     classes: Vec<String>,
 }
@@ -83,6 +86,7 @@ impl Path {
             dampened: path.suppressed,
             latency_ms: path.measured.rtt.map(ms),
             packet_loss_pct: path.measured.loss_permille.map(percent),
+            cost: path.cost,
             classes: path.classes.iter().copied().map(class).collect(),
         }
     }

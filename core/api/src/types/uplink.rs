@@ -37,6 +37,8 @@ pub(crate) struct Uplink {
     bandwidth_up_bps: Option<BigInt>,
     /// Bandwidth from the underlay, as configured.
     bandwidth_down_bps: Option<BigInt>,
+    /// Its cost, as configured; the lower is preferred where nothing else decides.
+    cost: u32,
     /// Whether bytes cost money.
     metered: bool,
     /// How its paths are doing.
@@ -66,6 +68,7 @@ impl Uplink {
             gateways: uplink.gateways.iter().map(|g| text(g)).collect(),
             bandwidth_up_bps: up.map(BigInt),
             bandwidth_down_bps: down.map(BigInt),
+            cost: uplink.cost,
             metered: uplink.metered,
             paths: super::path::PathTally::of(ours),
         }

@@ -183,6 +183,7 @@ fn candidate(state: PathState, cause: PathCause, verdict: Verdict) -> Candidate 
         state,
         cause,
         measured,
+        cost: None,
         verdict,
     }
 }

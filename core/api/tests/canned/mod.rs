@@ -10,6 +10,7 @@
 )]
 
 pub mod happened;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use patronus_model::view::*;
 use tokio::sync::mpsc;
 
 use happened::events;
+use sessions::{bfd, bgp};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -159,7 +161,7 @@ pub fn view() -> RouterView {
         paths: paths(),
         classes: vec![
             class_view(1, "voice", "lowest latency", false),
-            class_view(2, "bulk", "fibre > lte", true),
+            class_view(2, "bulk", "lowest cost", true),
         ],
         policies: policies(),
         routes: vec![
@@ -187,6 +189,7 @@ fn uplink(name: &str, slot: u8, up: u64, down: u64) -> UplinkView {
         addresses: vec![format!("192.0.2.{slot}/24").parse().unwrap()],
         gateways: vec!["192.0.2.254".parse().unwrap()],
         bandwidth: (Some(up * 1_000_000), Some(down * 1_000_000)),
+        cost: if name == "lte" { 200 } else { 100 },
         metered: name == "lte",
     }
 }
@@ -207,7 +210,10 @@ fn site(id: &str, number: u16) -> SiteView {
         path: (number != 4).then(|| path_id(number, local, remote)),
         reason,
         since: 3 * MINUTE,
-        candidates: candidates(number),
+        candidates: match id {
+            1 => candidates(number),
+            _ => by_cost(number),
+        },
     };
     SiteView {
         id: id.parse().unwrap(),
@@ -287,6 +293,7 @@ fn path(
         since: 3 * MINUTE,
         suppressed: (local, remote) == (1, 2),
         measured,
+        cost: Some(100 * u32::from(local)),
         classes,
     }
 }
@@ -334,6 +341,7 @@ pub fn candidates(site: u16) -> Vec<Candidate> {
         state,
         cause,
         measured,
+        cost: None,
         verdict,
     };
     let up = (PathState::Up, PathCause::Alive);
@@ -358,88 +366,20 @@ pub fn candidates(site: u16) -> Vec<Candidate> {
     ]
 }
 
-fn bfd() -> Vec<BfdView> {
-    let session = |site: &str, number, state, diagnostic: Option<&str>| BfdView {
-        watched: BfdWatched::Path {
-            path: path_id(number, 1, 1),
-            site: site.parse().unwrap(),
-            local_uplink: "fibre".parse().unwrap(),
-            remote_uplink: "fibre".parse().unwrap(),
-        },
-        interface: Some("pat-0-1-1".to_owned()),
-        local: Some("fe80::1".parse().unwrap()),
-        remote: format!("fe80::{number}").parse().unwrap(),
-        state,
-        remote_state: Some(state),
-        diagnostic: diagnostic.map(str::to_owned),
-        remote_diagnostic: None,
-        transmit: Some(Duration::from_millis(100)),
-        detection: Some(Duration::from_millis(300)),
-        rtt: (state == BfdState::Up).then(|| Duration::from_micros(22_431)),
-        counted: Some(BfdCounters {
-            sent: 123_456,
-            received: 123_400,
-            downs: 2,
-        }),
-        since: Some(3 * MINUTE),
-        problem: None,
+/// How bulk sees the paths to a site.
+fn by_cost(site: u16) -> Vec<Candidate> {
+    let candidate = |local: u8, verdict| Candidate {
+        path: path_id(site, local, 1),
+        state: PathState::Up,
+        cause: PathCause::Alive,
+        measured: measured(842, 0),
+        cost: Some(100 * u32::from(local)),
+        verdict,
     };
-    let transit = BfdView {
-        watched: BfdWatched::Neighbor {
-            description: "transit".to_owned(),
-        },
-        interface: None,
-        local: None,
-        remote: "192.0.2.254".parse().unwrap(),
-        remote_state: None,
-        rtt: None,
-        counted: None,
-        since: Some(HOUR),
-        ..session("lisbon", 2, BfdState::Up, None)
-    };
-    let expired = Some("control detection time expired");
     vec![
-        session("lisbon", 2, BfdState::Up, None),
-        session("tromso", 4, BfdState::Down, expired),
-        transit,
+        candidate(1, Verdict::Chosen),
+        candidate(2, Verdict::RankedLower),
     ]
-}
-
-fn bgp() -> BgpView {
-    let daemon = |name: &str, version: Option<&str>| RoutingDaemonView {
-        name: name.to_owned(),
-        version: version.map(str::to_owned),
-        since: 5 * MINUTE,
-    };
-    let neighbor = |site: &str, number: u32, state: &str| NeighborView {
-        address: format!("10.255.0.{number}").parse().unwrap(),
-        description: site.to_owned(),
-        site: Some(site.parse().unwrap()),
-        remote_asn: 65_000 + number,
-        state: state.to_owned(),
-        established: state == "Established",
-        since: (number < 4).then_some(HOUR),
-        received: 2,
-        sent: 2,
-        last_error: (number == 3).then(|| "Hold Timer Expired".to_owned()),
-    };
-    BgpView {
-        local: Some((
-            patronus_model::bgp::Asn::new(65_001).unwrap(),
-            "10.255.0.1".parse().unwrap(),
-        )),
-        daemons: vec![
-            daemon("zebra", Some("10.3")),
-            daemon("bgpd", Some("10.3")),
-            daemon("bfdd", None),
-        ],
-        neighbors: vec![
-            neighbor("lisbon", 2, "Established"),
-            neighbor("oslo", 3, "Idle (Admin)"),
-            neighbor("tromso", 4, "Active"),
-        ],
-        problem: None,
-    }
 }
 
 fn explain(flow: Flow) -> Explanation {
@@ -450,6 +390,12 @@ fn explain(flow: Flow) -> Explanation {
             route: "10.2.0.0/16".parse().unwrap(),
             site: "lisbon".parse().unwrap(),
             choice: site("lisbon", 2).choices.remove(0),
+        },
+        "10.3.0.9" => Outcome::Routed {
+            class: "bulk".parse().unwrap(),
+            route: "10.3.0.0/16".parse().unwrap(),
+            site: "oslo".parse().unwrap(),
+            choice: site("oslo", 3).choices.remove(1),
         },
         "10.1.0.1" => Outcome::Own {
             class: "bulk".parse().unwrap(),

@@ -31,7 +31,7 @@ impl View for Explain {
                     path { id localUplink remoteUplink relaySiteId }
                     candidates {
                         path { id localUplink remoteUplink relaySiteId }
-                        rank status latencyMs packetLossPct verdict why remainingMs
+                        rank status latencyMs packetLossPct cost verdict why remainingMs
                     }
                 }
             }
@@ -126,7 +126,8 @@ fn policy(explained: &Explanation) -> Text {
 fn path(choice: &Choice) -> Text {
     match &choice.path {
         Some(path) => {
-            let since = format!(", for {}", units::span(choice.since_ms));
+            let cost = cost_of_chosen(&choice.candidates);
+            let since = format!(", for {}{cost}", units::span(choice.since_ms));
             Text::toned(Tone::Strong, path.name()).then(since)
         }
         None => Text::toned(Tone::Bad, "○ none"),
@@ -143,6 +144,15 @@ fn outcome(outcome: &str) -> Text {
     }
 }
 
+/// What the chosen path costs, to be compared with those that were rejected.
+pub(super) fn cost_of_chosen(candidates: &[Candidate]) -> String {
+    let chosen = candidates.iter().find(|c| c.verdict == "chosen");
+    let cost = chosen.and_then(|c| c.cost);
+    cost.map_or_else(String::new, |cost| {
+        format!(", cost {}", units::number(cost.into()))
+    })
+}
+
 /// The candidates which were not chosen, one line each.
 pub(super) fn rejected(candidates: &[Candidate], page: &mut Page) {
     let rejected: Vec<&Candidate> = candidates
@@ -154,14 +164,25 @@ pub(super) fn rejected(candidates: &[Candidate], page: &mut Page) {
         .map(|c| width_of(&c.path.name()))
         .max()
         .unwrap_or(0);
+    let cost = |candidate: &Candidate| {
+        candidate.cost.map_or_else(String::new, |cost| {
+            format!("cost {}", units::number(cost.into()))
+        })
+    };
+    let dearest = rejected.iter().map(|c| width_of(&cost(c))).max();
+    let dearest = dearest.unwrap_or(0);
     for (at, candidate) in rejected.iter().enumerate() {
         let key = if at == 0 { "rejected" } else { "" };
         let name = candidate.path.name();
         let gap = " ".repeat(widest.saturating_sub(width_of(&name)));
         let latency = units::latency(candidate.latency_ms);
         let loss = units::percent(candidate.packet_loss_pct);
+        let cost = match dearest {
+            0 => String::new(),
+            width => format!("{:>width$}   ", cost(candidate)),
+        };
         let lead = Text::toned(Tone::Dim, format!("{key:<KEY_WIDTH$}"))
-            .then(format!("{name}{gap}   {latency:>7}   {loss:>5}   "));
+            .then(format!("{name}{gap}   {latency:>7}   {loss:>5}   {cost}"));
         page.hanging(lead, candidate.why.clone());
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::events::moment;
-use super::explain::rejected;
+use super::explain::{cost_of_chosen, rejected};
 use super::{Shown, View, part};
 use crate::answers::{Details, Event, Move};
 use crate::layout::{Page, Text, Tone};
@@ -26,7 +26,7 @@ impl View for LastMove {
                             to { id localUplink remoteUplink relaySiteId }
                             candidates {
                                 path { id localUplink remoteUplink relaySiteId }
-                                rank status latencyMs packetLossPct verdict why remainingMs
+                                rank status latencyMs packetLossPct cost verdict why remainingMs
                             }
                         }
                     }
@@ -71,7 +71,8 @@ fn show(it: &Move, time: &str, ago_ms: u64, page: &mut Page) {
         .as_ref()
         .map_or_else(|| "nowhere".to_owned(), |path| path.name());
     let now = Text::toned(Tone::Strong, it.to.name());
-    page.field("path", Text::from(format!("from {before} to ")).then(now));
+    let way = Text::from(format!("from {before} to ")).then(now);
+    page.field("path", way.then(cost_of_chosen(&it.candidates)));
     page.field("because", it.because.clone());
     rejected(&it.candidates, page);
 }

@@ -19,7 +19,7 @@ impl View for Paths {
             paths(siteId: $siteId, status: $status) {
                 nodes {
                     id sourceSiteId destSiteId localUplink remoteUplink interface endpoint
-                    status because sinceMs dampened latencyMs packetLossPct classes
+                    status because sinceMs dampened latencyMs packetLossPct cost classes
                 }
             }
         }"
@@ -78,7 +78,8 @@ fn table(paths: &[Path], several_sites: bool) -> Table {
             .flexible()
             .dispensable(3),
         Column::new("REASON", Align::Left).flexible().dispensable(5),
-        Column::new("ENDPOINT", Align::Left).dispensable(6),
+        Column::new("COST", Align::Right).dispensable(6),
+        Column::new("ENDPOINT", Align::Left).dispensable(7),
     ];
     let site = several_sites.then_some(Column::new("SITE", Align::Left).flexible());
     let columns: Vec<Column> = site.into_iter().chain([path]).chain(rest).collect();
@@ -96,7 +97,7 @@ fn table(paths: &[Path], several_sites: bool) -> Table {
     table
 }
 
-fn cells(path: &Path, widest: usize) -> [Text; 8] {
+fn cells(path: &Path, widest: usize) -> [Text; 9] {
     let gap = widest.saturating_sub(crate::layout::width_of(&path.local_uplink));
     let name = format!(
         "{}{} → {}",
@@ -118,6 +119,7 @@ fn cells(path: &Path, widest: usize) -> [Text; 8] {
         units::span(path.since_ms).into(),
         list(&path.classes),
         reason,
+        units::known_number(path.cost.map(u64::from)).into(),
         known(path.endpoint.as_deref()),
     ]
 }

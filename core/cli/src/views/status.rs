@@ -36,7 +36,7 @@ impl View for Status {
             }
             uplinks {
                 id name slot interface status addresses gateways
-                bandwidthUpBps bandwidthDownBps metered
+                bandwidthUpBps bandwidthDownBps cost metered
                 paths { up degraded down unknown total }
             }
             bgp {

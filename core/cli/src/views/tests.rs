@@ -175,6 +175,7 @@ async fn explanations() {
     let canned = Canned::usual;
     check("explain", canned(), &explain("10.2.0.9", 5060), true).await;
     check("explain-ipv6", canned(), &explain("fd00:2::9", 5060), true).await;
+    check("explain-cost", canned(), &explain("10.3.0.9", 80), true).await;
     check("explain-dropped", canned(), &explain("10.2.0.9", 23), true).await;
     check(
         "explain-unreachable",
@@ -217,6 +218,7 @@ async fn json_has_the_field_names_of_the_api() {
     let expected = [
         "because",
         "classes",
+        "cost",
         "dampened",
         "destSiteId",
         "endpoint",

@@ -15,7 +15,7 @@ impl View for Uplinks {
         "query Uplinks {
             uplinks {
                 id name slot interface status addresses gateways
-                bandwidthUpBps bandwidthDownBps metered
+                bandwidthUpBps bandwidthDownBps cost metered
                 paths { up degraded down unknown total }
             }
         }"
@@ -30,14 +30,15 @@ impl View for Uplinks {
         let mut table = Table::new([
             Column::new("UPLINK", Align::Left),
             Column::new("STATE", Align::Left),
-            Column::new("INTERFACE", Align::Left).dispensable(2),
+            Column::new("INTERFACE", Align::Left).dispensable(4),
             Column::new("ADDRESS", Align::Left).flexible(),
             Column::new("BANDWIDTH", Align::Left).dispensable(1),
             Column::new("PATHS", Align::Left),
+            Column::new("COST", Align::Right).dispensable(2),
             Column::new("METERED", Align::Left).dispensable(3),
             Column::new("GATEWAY", Align::Left)
                 .flexible()
-                .dispensable(4),
+                .dispensable(5),
         ]);
         for uplink in &uplinks {
             table.row([
@@ -47,6 +48,7 @@ impl View for Uplinks {
                 list(&uplink.addresses),
                 units::bandwidth(uplink.bandwidth_up_bps, uplink.bandwidth_down_bps).into(),
                 paths(&uplink.paths).into(),
+                units::number(uplink.cost.into()).into(),
                 if uplink.metered {
                     "metered"
                 } else {
