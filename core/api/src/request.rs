@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use patronus_model::policy::Flow;
-use patronus_model::view::{BfdView, BgpView, EventRecord, Explanation, RouterView};
+use patronus_model::view::{BfdView, BgpView, EventRecord, Explanation, Handshakes, RouterView};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -21,6 +21,8 @@ pub enum Request {
     View(oneshot::Sender<Option<Arc<RouterView>>>),
     /// The BFD sessions: ours in the order of their paths, then those of FRR.
     Bfd(oneshot::Sender<Vec<BfdView>>),
+    /// When WireGuard last agreed on keys, by tunnel and peer.
+    Handshakes(oneshot::Sender<Handshakes>),
     /// BGP and the routing daemons.
     Bgp(oneshot::Sender<BgpView>),
     /// Events in the order of their sequence.
@@ -75,6 +77,10 @@ pub struct Diagnostic {
 /// How long the daemon may take to look something up. It answers from memory, so a second is
 /// already a sign of trouble; five leave room for a machine that is busy booting.
 pub(crate) const LOOKUP: Duration = Duration::from_secs(5);
+
+/// How long WireGuard may take to answer. A process of it that hangs does so for ever, and nobody
+/// shall wait for that who asked about something else as well.
+pub(crate) const HANDSHAKES: Duration = Duration::from_secs(1);
 
 /// How long it may take to read, check and accept a configuration.
 pub(crate) const RELOAD: Duration = Duration::from_secs(30);

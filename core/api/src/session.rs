@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Result};
+use patronus_model::view::Handshakes;
 use tokio::sync::OnceCell;
 
 use crate::error::{Failure, Refusal};
-use crate::request::{Daemon, LOOKUP, Request};
+use crate::request::{Daemon, HANDSHAKES, LOOKUP, Request};
 use crate::snapshot::Snapshot;
 
 pub(crate) struct Session {
     pub(crate) daemon: Daemon,
     snapshot: OnceCell<Arc<Snapshot>>,
+    handshakes: OnceCell<Handshakes>,
 }
 
 impl Session {
@@ -19,6 +21,7 @@ impl Session {
         Self {
             daemon,
             snapshot: OnceCell::new(),
+            handshakes: OnceCell::new(),
         }
     }
 
@@ -35,6 +38,15 @@ impl Session {
             Ok(Arc::new(Snapshot::new(view)))
         };
         Ok(Arc::clone(self.snapshot.get_or_try_init(take).await?))
+    }
+
+    /// When WireGuard last agreed on keys; nothing is known of tunnels that do not answer.
+    pub(crate) async fn handshakes(&self) -> &Handshakes {
+        let take = async || {
+            let answer = self.daemon.ask(HANDSHAKES, Request::Handshakes).await;
+            answer.unwrap_or_default()
+        };
+        self.handshakes.get_or_init(take).await
     }
 
     /// Asks the daemon something that is not part of the picture.

@@ -1,5 +1,7 @@
 //! Whether everything is well, and if not, what is wrong: the causes, not all their consequences.
 
+mod handshakes;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,7 +10,9 @@ use async_graphql::SimpleObject;
 use ipnet::IpNet;
 use patronus_model::ids::SiteId;
 use patronus_model::path::{PathCause, PathState};
-use patronus_model::view::{BgpView, LanState, NeighborView, PathView, RouteOrigin, SiteView};
+use patronus_model::view::{
+    BgpView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, SiteView,
+};
 
 use crate::snapshot::Snapshot;
 use crate::types::path::PathStatus;
@@ -25,11 +29,11 @@ pub(crate) struct Problem {
 }
 
 /// What is wrong, the worst first.
-pub(crate) fn problems(from: &Snapshot, bgp: &BgpView) -> Vec<Problem> {
+pub(crate) fn problems(from: &Snapshot, bgp: &BgpView, handshakes: &Handshakes) -> Vec<Problem> {
     let mut problems: Vec<Problem> = uplinks(from)
         .chain(lans(from))
-        .chain(sites(from))
-        .chain(paths(from))
+        .chain(sites(from, handshakes))
+        .chain(paths(from, handshakes))
         .chain(daemons(bgp))
         .chain(neighbors(from, bgp))
         .chain(silent(from, bgp))
@@ -37,6 +41,11 @@ pub(crate) fn problems(from: &Snapshot, bgp: &BgpView) -> Vec<Problem> {
         .collect();
     problems.sort_by_key(|problem| severity(problem.status));
     problems
+}
+
+/// Whether WireGuard's handshakes could tell more about a problem.
+pub(crate) fn needs_handshakes(from: &Snapshot) -> bool {
+    from.view.paths.iter().any(handshakes::is_asked)
 }
 
 const fn severity(status: PathStatus) -> u8 {
@@ -88,7 +97,7 @@ fn unknown(from: &Snapshot, site: &SiteView) -> String {
     }
 }
 
-fn sites(from: &Snapshot) -> impl Iterator<Item = Problem> {
+fn sites(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Problem> {
     let unreachable = |s: &&SiteView| !site::is_reachable(from, s);
     from.view.sites.iter().filter(unreachable).map(|s| {
         let status = PathStatus::from(site::best(from, s));
@@ -96,10 +105,17 @@ fn sites(from: &Snapshot) -> impl Iterator<Item = Problem> {
             PathStatus::Unknown => unknown(from, s),
             PathStatus::Up | PathStatus::Degraded | PathStatus::Down => match relay(from, s) {
                 Some(hub) => {
-                    let message = format!("no path to site {} is up: it is reached by {hub}", s.id);
+                    let hint = handshakes::of_site(from.paths_to(s.number), handshakes);
+                    let message = format!(
+                        "no path to site {} is up: it is reached by {hub}{hint}",
+                        s.id
+                    );
                     return problem(PathStatus::Degraded, message);
                 }
-                None => format!("site {} is unreachable: no path to it is up", s.id),
+                None => {
+                    let hint = handshakes::of_site(from.paths_to(s.number), handshakes);
+                    format!("site {} is unreachable: no path to it is up{hint}", s.id)
+                }
             },
         };
         problem(status, message)
@@ -119,7 +135,7 @@ fn relay(from: &Snapshot, site: &SiteView) -> Option<String> {
 }
 
 /// Paths that are not well, unless their uplink or their site is the problem.
-fn paths(from: &Snapshot) -> impl Iterator<Item = Problem> {
+fn paths(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Problem> {
     let own = |path: &&PathView| {
         let reachable = from
             .site(path.id.site)
@@ -129,9 +145,10 @@ fn paths(from: &Snapshot) -> impl Iterator<Item = Problem> {
     from.view.paths.iter().filter(own).map(|path| {
         let (site, local, remote) = (&path.site, &path.local, &path.remote);
         let (state, cause) = (path.state, path.cause);
+        let hint = handshakes::of_path(path, handshakes);
         problem(
             state.into(),
-            format!("{site} {local} → {remote} is {state}: {cause}"),
+            format!("{site} {local} → {remote} is {state}: {cause}{hint}"),
         )
     })
 }

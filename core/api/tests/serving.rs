@@ -34,7 +34,10 @@ async fn a_router_with_problems_names_causes_and_not_consequences() {
         .await;
     let expected = json!({ "well": false, "problems": [
         { "status": "down", "message": "LAN lan1 is missing: no such interface" },
-        { "status": "down", "message": "site tromso is unreachable: no path to it is up" },
+        { "status": "down", "message":
+          "site tromso is unreachable: no path to it is up; no WireGuard handshake for 3 min: no \
+           endpoint of it is known here, so it has to begin: compare the keys, and see there \
+           whether our endpoint is right and our UDP port open" },
         { "status": "down", "message": "bfdd has not answered for 5 min" },
         { "status": "down", "message":
           "BGP session with oslo (10.255.0.3) is down: Idle (Admin): Hold Timer Expired" },
@@ -61,14 +64,20 @@ async fn paths_are_filtered_and_unknown_is_null() {
     let server = Server::canned(Canned::usual());
     let query = "{ paths(siteId: \"tromso\", status: down) { nodes {
         id sourceSiteId destSiteId status because sinceMs latencyMs packetLossPct endpoint classes
+        handshaken handshakeAgoMs
     } } }";
     let node = &server.data(query).await["paths"]["nodes"][0];
     let expected = json!({
         "id": "berlin.fibre~tromso.fibre", "sourceSiteId": "berlin", "destSiteId": "tromso",
         "status": "down", "because": "nothing is heard from the far end", "sinceMs": 180_000,
         "latencyMs": null, "packetLossPct": null, "endpoint": null, "classes": ["bulk"],
+        "handshaken": true, "handshakeAgoMs": 201_000,
     });
     assert_eq!(*node, expected);
+    // Nothing is known of Oslo's tunnel.
+    let query = "{ paths(siteId: \"oslo\") { nodes { handshaken handshakeAgoMs } } }";
+    let nothing = json!([{ "handshaken": null, "handshakeAgoMs": null }]);
+    assert_eq!(server.data(query).await["paths"]["nodes"], nothing);
     let query = "{ paths(status: unknown) { nodes { id } } }";
     assert_eq!(server.data(query).await["paths"]["nodes"], json!([]));
 }

@@ -146,6 +146,8 @@ pub(crate) struct Path {
     pub(crate) latency_ms: Option<f64>,
     pub(crate) packet_loss_pct: Option<f64>,
     pub(crate) cost: Option<u32>,
+    pub(crate) handshaken: Option<bool>,
+    pub(crate) handshake_ago_ms: Option<u64>,
     pub(crate) classes: Vec<String>,
 }
 

@@ -83,6 +83,8 @@ impl Router {
                 sessions.extend(bfd_of_frr(&self.frr_status(), &self.config));
                 let _ = reply.send(sessions);
             }
+            // Where too many wait already, this one hears that nothing is known.
+            Request::Handshakes(reply) => drop(self.handshakes.try_send(reply)),
             Request::Bgp(reply) => drop(reply.send(bgp(&self.frr_status(), &self.config))),
             Request::Events {
                 after,

@@ -7,7 +7,7 @@
 //! | How is FRR told what it should be, and what does it say? | `routing` |
 //! | How is the kernel observed and changed? | [`kernel`] |
 //! | Where do BFD packets come and go? | [`bfd`], [`liveness`] |
-//! | Who answers the API? | [`desk`] |
+//! | Who answers the API? | [`desk`], `handshakes` |
 //! | What happened lately? | [`journal`] |
 //! | What do the subcommands do? | [`chores`] |
 //! | By what are our kernel objects recognised? | [`layout`] |
@@ -18,6 +18,7 @@ mod bfdd;
 pub mod chores;
 pub mod clock;
 pub mod desk;
+mod handshakes;
 pub mod journal;
 pub mod kernel;
 pub mod layout;

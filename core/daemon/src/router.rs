@@ -26,6 +26,7 @@ use tracing::{info, warn};
 use crate::bfd::{BfdConfig, BfdDriver, BfdHandle, Farewell};
 use crate::bfdd::Bfdd;
 use crate::clock;
+use crate::handshakes::{self, Asker};
 use crate::journal::Journal;
 use crate::kernel::{self, Job};
 use crate::layout;
@@ -86,6 +87,7 @@ pub(crate) struct Router {
     pub(crate) journal: Journal,
     lane: FastLane,
     pub(crate) jobs: jobs::Sender<Job>,
+    pub(crate) handshakes: jobs::SyncSender<Asker>,
     pub(crate) bfd: BfdHandle,
     follower: Follower,
     notices: mpsc::Receiver<Notice>,
@@ -109,6 +111,7 @@ impl Router {
         let layout = config.layout.clone();
         let (jobs, kernel_port) =
             kernel::start(layout.clone(), places.kernel(), inputs.clone()).map_err(reported)?;
+        let handshakes = handshakes::start(layout.clone()).map_err(reported)?;
         let lane = FastLane::open(&layout).map_err(reported)?;
         let (follower, notices) = Follower::start(patronus_linux::Watch {
             own_ports: vec![kernel_port, lane.port()],
@@ -136,6 +139,7 @@ impl Router {
             journal,
             lane,
             jobs,
+            handshakes,
             bfd,
             follower,
             notices,

@@ -157,6 +157,7 @@ impl Engine {
                 local: spec.local.clone(),
                 remote: spec.remote.clone(),
                 interface: spec.interface.clone(),
+                peer: spec.peer,
                 endpoint: self.endpoint(&spec.interface, spec.peer),
                 state: health.state,
                 cause: health.cause,

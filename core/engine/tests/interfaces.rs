@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use patronus_engine::Input;
 use patronus_model::event::Event;
+use patronus_model::layout::HubIndex;
 use patronus_model::router::Gateway;
 use patronus_model::view::LanState;
 use support::*;
@@ -96,4 +97,29 @@ fn a_lan_that_is_away_is_reported_and_shown() {
 
     let late = Router::new(config(2, vec![remote(2, 2, None)]), without);
     assert!(late.events.contains(&away(false)), "missing from the start");
+}
+
+#[test]
+fn every_path_names_the_peer_that_its_tunnel_has() {
+    let us_as_hub = || {
+        let mut config = config(2, vec![remote(2, 2, None), remote(3, 2, Some(2))]);
+        config.hub = Some(HubIndex::new(1).unwrap());
+        // Of a site behind NAT nobody knows an endpoint.
+        config.remotes[0].uplinks[1].endpoint = None;
+        config
+    };
+    for config in [
+        config(2, vec![remote(2, 2, None), remote(3, 2, None)]),
+        config(2, vec![remote(2, 2, None), remote(3, 2, Some(1))]),
+        us_as_hub(),
+    ] {
+        let mut router = Router::new(config, environment(2));
+        router.seconds(1);
+        let view = router.engine.view(router.now, router.now).unwrap();
+        assert_eq!(view.paths.len(), 8);
+        for path in view.paths {
+            let peer = (path.interface.clone(), path.peer);
+            assert!(router.kernel.peers.contains_key(&peer), "{path:?}");
+        }
+    }
 }

@@ -93,7 +93,7 @@ impl Kernel {
         };
         let links = self.links()?;
         state.overlay = self.observe_overlay(&links)?;
-        for (name, link) in self.tunnels(&links) {
+        for (name, link) in tunnels(&self.layout, &links) {
             let Some(reading) = Wireguard::read(link) else {
                 continue;
             };
@@ -141,17 +141,6 @@ impl Kernel {
             .dump(&link::list(), "interfaces", |_, payload| {
                 Link::read(payload)
             })
-    }
-
-    /// The tunnels that carry our mark.
-    fn tunnels<'a>(&self, links: &'a [Link]) -> Vec<(IfName, &'a Link)> {
-        let overlay = self.layout.overlay_interface();
-        links
-            .iter()
-            .filter(|link| link.is_claimed() && self.layout.owns_interface(&link.name))
-            .filter(|link| link.name != overlay.as_str())
-            .filter_map(|link| Some((link.name.parse().ok()?, link)))
-            .collect()
     }
 
     fn observe_overlay(&mut self, links: &[Link]) -> Result<Option<OverlayInterface>, Error> {
@@ -214,6 +203,17 @@ impl Kernel {
                 owns_rule(layout, &found).then_some(found.rule)
             })
     }
+}
+
+/// The tunnels that carry our mark.
+pub(crate) fn tunnels<'a>(layout: &KernelLayout, links: &'a [Link]) -> Vec<(IfName, &'a Link)> {
+    let overlay = layout.overlay_interface();
+    links
+        .iter()
+        .filter(|link| link.is_claimed() && layout.owns_interface(&link.name))
+        .filter(|link| link.name != overlay.as_str())
+        .filter_map(|link| Some((link.name.parse().ok()?, link)))
+        .collect()
 }
 
 /// Whether a routing table is in our range.

@@ -4,6 +4,7 @@
 //! - [`Kernel`] observes and changes what is ours;
 //! - [`FastLane`] re-points nexthop objects in microseconds;
 //! - [`Follower`] reports what changes in the kernel;
+//! - [`HandshakeReader`] says when WireGuard last agreed on keys;
 //! - [`teardown`] removes everything that is ours, with or without a daemon;
 //! - [`examine`] says what this machine can do and what stands in our way.
 //!
@@ -32,4 +33,4 @@ pub use fastlane::{FastLane, NotMoved};
 pub use follower::{Follower, Notice, Watch};
 pub use kernel::{Kernel, Places};
 pub use teardown::teardown;
-pub use wireguard::{KeyStore, PrivateKey};
+pub use wireguard::{HandshakeReader, KeyStore, PrivateKey};

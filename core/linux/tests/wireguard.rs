@@ -16,8 +16,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use patronus_linux::{HandshakeReader, PrivateKey};
 use patronus_model::kernel::{Change, KernelState, Plan};
-use support::{apply, eventually, inside, ip, name, open, peer, plan, public, run, tunnel};
+use patronus_model::layout::KernelLayout;
+use patronus_model::view::Handshakes;
+use support::{apply, eventually, inside, ip, name, open, peer, places, plan, public, run, tunnel};
 
 fn one_tunnel() -> KernelState {
     KernelState {
@@ -177,5 +180,51 @@ fn what_stands_in_the_way_is_named() {
         assert!(all.contains("UDP port 51999 is taken"), "{all}");
         assert!(all.contains("no private key"), "{all}");
         assert_eq!(kernel.observe().unwrap().tunnels.len(), 1);
+    });
+}
+
+#[test]
+fn handshakes_tell_a_peer_that_answers_from_one_that_does_not() {
+    inside(|| {
+        ip("link set lo up");
+        let other = PrivateKey::generate();
+        places().keys.put(&"lte".parse().unwrap(), &other).unwrap();
+        let (ours, mut theirs) = (tunnel(51_820), tunnel(51_821));
+        theirs.public_key = other.public();
+        let state = KernelState {
+            peers: [
+                (
+                    (name("pat-1-1"), other.public()),
+                    peer("127.0.0.1:51821", &["10.2.0.0/16"]),
+                ),
+                // Nobody has this key.
+                (
+                    (name("pat-1-1"), public(1)),
+                    peer("127.0.0.1:51821", &["10.3.0.0/16"]),
+                ),
+                (
+                    (name("pat-1-2"), ours.public_key),
+                    peer("127.0.0.1:51820", &["10.1.0.0/16"]),
+                ),
+            ]
+            .into(),
+            tunnels: [(name("pat-1-1"), ours.clone()), (name("pat-1-2"), theirs)].into(),
+            ..KernelState::default()
+        };
+        apply(&mut open(), &plan(&state));
+        let mut reader = HandshakeReader::open(KernelLayout::default()).unwrap();
+        let mut read = |tunnel: &str, peer| {
+            let Handshakes(all) = reader.read().unwrap();
+            all.get(&(name(tunnel), peer)).copied()
+        };
+        eventually("both ends have shaken hands", || {
+            let ends = [("pat-1-1", other.public()), ("pat-1-2", ours.public_key)];
+            ends.iter()
+                .all(|(tunnel, peer)| matches!(read(tunnel, *peer), Some(Some(_))))
+        });
+        let age = read("pat-1-1", other.public()).unwrap().unwrap();
+        assert!(age < Duration::from_secs(15), "{age:?}");
+        assert_eq!(read("pat-1-1", public(1)), Some(None), "never");
+        assert_eq!(read("pat-1-3", public(1)), None, "there is no such tunnel");
     });
 }

@@ -13,6 +13,7 @@ use crate::ids::{
 };
 use crate::path::{Measurement, PathCause, PathState};
 use crate::policy::{Action, Flow, Mismatch};
+use crate::wireguard::PublicKey;
 
 /// A whole router. Durations say how long ago something happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +146,9 @@ pub struct PathView {
     pub remote: UplinkName,
     /// Its tunnel.
     pub interface: IfName,
-    /// Where the peer was last heard.
+    /// The far end's key.
+    pub peer: PublicKey,
+    /// Where the peer was last heard, or is configured to be.
     pub endpoint: Option<SocketAddr>,
     /// Its state.
     pub state: PathState,
@@ -161,6 +164,33 @@ pub struct PathView {
     pub cost: Option<u32>,
     /// Classes that travel on it.
     pub classes: Vec<ClassId>,
+}
+
+/// When WireGuard last agreed on keys with each peer of each tunnel that answers; `None`: never.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handshakes(pub BTreeMap<(IfName, PublicKey), Option<Duration>>);
+
+impl Handshakes {
+    /// That of a path.
+    #[must_use]
+    pub fn of(&self, path: &PathView) -> Handshake {
+        match self.0.get(&(path.interface.clone(), path.peer)) {
+            None => Handshake::Unknown,
+            Some(None) => Handshake::Never,
+            Some(Some(age)) => Handshake::Ago(*age),
+        }
+    }
+}
+
+/// When WireGuard last agreed on keys with the far end of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// The tunnel or the peer is not there, or does not answer.
+    Unknown,
+    /// Not since the peer was set up.
+    Never,
+    /// So long ago.
+    Ago(Duration),
 }
 
 /// A traffic class.

@@ -1,11 +1,12 @@
 //! Paths.
 
-use async_graphql::{Enum, ID, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use patronus_model::ids::{PathId, SiteNumber};
 use patronus_model::path::PathState;
-use patronus_model::view::PathView;
+use patronus_model::view::{Handshake, PathView};
 
 use super::{BigInt, ms, percent, whole_ms};
+use crate::session::Session;
 use crate::snapshot::Snapshot;
 
 /// The state of a path.
@@ -35,6 +36,7 @@ impl From<PathState> for PathStatus {
 
 /// One way to a remote site: out of one of our uplinks, to one of theirs.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub(crate) struct Path {
     /// Unique in the network, like `berlin.fibre~lisbon.lte`.
     id: ID,
@@ -48,7 +50,7 @@ pub(crate) struct Path {
     remote_uplink: String,
     /// The tunnel's interface.
     interface: String,
-    /// Where the peer was last heard, as address and port.
+    /// Where the peer was last heard, or is configured to be, as address and port.
     endpoint: Option<String>,
     /// Its state.
     status: PathStatus,
@@ -67,9 +69,37 @@ pub(crate) struct Path {
     cost: Option<u32>,
     /// The traffic classes that travel on it.
     classes: Vec<String>,
+    #[graphql(skip)]
+    view: PathView,
+}
+
+#[ComplexObject]
+impl Path {
+    /// Whether WireGuard has ever agreed on keys with the far end; `null` where that is not known.
+    async fn handshaken(&self, context: &Context<'_>) -> Result<Option<bool>> {
+        Ok(match self.handshake(context).await? {
+            Handshake::Unknown => None,
+            Handshake::Never => Some(false),
+            Handshake::Ago(_) => Some(true),
+        })
+    }
+
+    /// How long ago it did so last: little more than two minutes where packets pass. `null` where it never
+    /// did, or nothing is known.
+    async fn handshake_ago_ms(&self, context: &Context<'_>) -> Result<Option<BigInt>> {
+        Ok(match self.handshake(context).await? {
+            Handshake::Unknown | Handshake::Never => None,
+            Handshake::Ago(age) => Some(whole_ms(age)),
+        })
+    }
 }
 
 impl Path {
+    async fn handshake(&self, context: &Context<'_>) -> Result<Handshake> {
+        let session = Session::of(context)?;
+        Ok(session.handshakes().await.of(&self.view))
+    }
+
     pub(crate) fn new(from: &Snapshot, path: &PathView) -> Self {
         let class = |class| from.names.class(class);
         Self {
@@ -88,6 +118,7 @@ impl Path {
             packet_loss_pct: path.measured.loss_permille.map(percent),
             cost: path.cost,
             classes: path.classes.iter().copied().map(class).collect(),
+            view: path.clone(),
         }
     }
 }

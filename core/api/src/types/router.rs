@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
 
+use patronus_model::view::Handshakes;
+
 use super::event::Event;
 use super::lan::Lan;
 use super::path::PathTally;
@@ -70,8 +72,14 @@ impl Router {
 
     /// What is wrong, the worst first: causes, not all their consequences.
     async fn problems(&self, context: &Context<'_>) -> Result<Vec<Problem>> {
-        let bgp = Session::of(context)?.ask(Request::Bgp).await?;
-        Ok(wellness::problems(&self.from, &bgp))
+        let session = Session::of(context)?;
+        let bgp = session.ask(Request::Bgp).await?;
+        let nothing = Handshakes::default();
+        let handshakes = match wellness::needs_handshakes(&self.from) {
+            true => session.handshakes().await,
+            false => &nothing,
+        };
+        Ok(wellness::problems(&self.from, &bgp, handshakes))
     }
 
     /// The last time that traffic moved from one path to another.

@@ -10,10 +10,19 @@ use crate::canned::{self, Canned};
 /// What is wrong with a router that was well before.
 #[track_caller]
 fn check(spoil: impl Fn(&mut RouterView, &mut BgpView), expected: &[&str]) {
+    check_with(&Handshakes::default(), spoil, expected);
+}
+
+#[track_caller]
+fn check_with(
+    handshakes: &Handshakes,
+    spoil: impl Fn(&mut RouterView, &mut BgpView),
+    expected: &[&str],
+) {
     let Canned { view, mut bgp, .. } = Canned::well();
     let mut view = view.unwrap();
     spoil(&mut view, &mut bgp);
-    let found = problems(&Snapshot::new(Arc::new(view)), &bgp);
+    let found = problems(&Snapshot::new(Arc::new(view)), &bgp, handshakes);
     let messages: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
     assert_eq!(messages, expected);
 }
@@ -138,4 +147,129 @@ fn a_site_whose_daemon_was_stopped_on_purpose_is_said_to_be() {
         },
         &["site lisbon: patronusd there was stopped on purpose; its kernel may forward"],
     );
+}
+
+/// All handshakes of the canned paths, so many seconds ago.
+fn all_shook_hands(ages: [Option<u64>; 3]) -> Handshakes {
+    let view = Canned::well().view.unwrap();
+    let peers = view.paths.iter().zip(ages);
+    let peers = peers.map(|(path, age)| {
+        let peer = (path.interface.clone(), path.peer);
+        (peer, age.map(Duration::from_secs))
+    });
+    Handshakes(peers.collect())
+}
+
+#[test]
+fn a_path_that_is_silent_says_whether_its_tunnel_works() {
+    // It has been down for three minutes.
+    let lisbon = "lisbon fibre → fibre is down: ";
+    let inside = "but no BFD comes through: is UDP port 3784 blocked inside of the tunnel, or \
+                  patronusd not running there?";
+    let there = "compare the keys, and see whether 198.51.100.7:51820 is right and its UDP port \
+                 open";
+    let here = "no endpoint of it is known here, so it has to begin: compare the keys, and see \
+                there whether our endpoint is right and our UDP port open";
+    let (never, silent) = ("did not come up", "nothing is heard from the far end");
+    let works = |ago| format!("; the last WireGuard handshake was {ago} ago, {inside}");
+    for (cause, age, knows_endpoint, expected) in [
+        (
+            PathCause::NeverUp,
+            None,
+            true,
+            format!("{never}; no WireGuard handshake yet: {there}"),
+        ),
+        (
+            PathCause::NeverUp,
+            None,
+            false,
+            format!("{never}; no WireGuard handshake yet: {here}"),
+        ),
+        (
+            PathCause::Silent,
+            Some(600),
+            true,
+            format!("{silent}; no WireGuard handshake for 10 min: {there}"),
+        ),
+        (
+            PathCause::Silent,
+            Some(20),
+            true,
+            format!("{silent}{}", works("20 s")),
+        ),
+        // The first handshake falls into the grace of a path that starts.
+        (
+            PathCause::NeverUp,
+            Some(65),
+            true,
+            format!("{never}{}", works("1 min")),
+        ),
+        // It may have been the last one before the line broke.
+        (
+            PathCause::Silent,
+            Some(65),
+            true,
+            format!("{silent}; the last WireGuard handshake was 1 min ago"),
+        ),
+        // Packets of the far end come: it is not the tunnel.
+        (
+            PathCause::NotHeard,
+            None,
+            true,
+            "the far end does not hear us".to_owned(),
+        ),
+    ] {
+        check_with(
+            &all_shook_hands([age, Some(5), Some(5)]),
+            |view, _| {
+                let path = &mut view.paths[0];
+                (path.state, path.cause) = (PathState::Down, cause);
+                path.since = Duration::from_secs(60);
+                path.endpoint = path.endpoint.filter(|_| knows_endpoint);
+            },
+            &[&format!("{lisbon}{expected}")],
+        );
+    }
+    // Nothing is known of a tunnel that does not answer, so nothing is said.
+    check(
+        |view, _| {
+            (view.paths[0].state, view.paths[0].cause) = (PathState::Down, PathCause::NeverUp)
+        },
+        &[&format!("{lisbon}{never}")],
+    );
+}
+
+#[test]
+fn a_site_that_is_unreachable_says_whether_its_tunnels_work() {
+    let all = "compare the keys, the endpoints and the UDP ports that are open";
+    for (ages, expected) in [
+        (
+            [None, None, None],
+            format!("; no WireGuard handshake yet on any of 3: {all}"),
+        ),
+        (
+            [None, Some(400), Some(600)],
+            format!("; no WireGuard handshake for 6 min on any of 3: {all}"),
+        ),
+        (
+            [None, Some(20), Some(20)],
+            "; WireGuard shakes hands on 2 of 3, but no BFD comes through: is UDP port 3784 \
+             blocked inside of the tunnel, or patronusd not running there?"
+                .to_owned(),
+        ),
+        ([None, Some(100), None], String::new()),
+    ] {
+        check_with(
+            &all_shook_hands(ages),
+            |view, _| {
+                for path in &mut view.paths {
+                    (path.state, path.cause) = (PathState::Down, PathCause::Silent);
+                    path.since = Duration::from_secs(60);
+                }
+            },
+            &[&format!(
+                "site lisbon is unreachable: no path to it is up{expected}"
+            )],
+        );
+    }
 }

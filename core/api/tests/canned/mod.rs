@@ -24,7 +24,7 @@ use patronus_model::view::*;
 use tokio::sync::mpsc;
 
 use happened::events;
-use sessions::{bfd, bgp};
+use sessions::{bfd, bgp, handshakes, key};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -38,6 +38,7 @@ pub const BROKEN_LOSS: PathCause = PathCause::Loss {
 #[derive(Clone)]
 pub struct Canned {
     pub view: Option<RouterView>,
+    pub handshakes: Handshakes,
     pub bgp: BgpView,
     pub events: Vec<EventRecord>,
     pub reload: ReloadOutcome,
@@ -48,6 +49,7 @@ impl Canned {
     pub fn usual() -> Self {
         Self {
             view: Some(view()),
+            handshakes: handshakes(),
             bgp: bgp(),
             events: events(),
             reload: ReloadOutcome::Refused(vec![diagnostic()]),
@@ -71,6 +73,7 @@ impl Canned {
         }
         Self {
             view: Some(view),
+            handshakes: handshakes(),
             bgp,
             events: Vec::new(),
             reload: ReloadOutcome::Applied(Vec::new()),
@@ -84,6 +87,7 @@ impl Canned {
             match request {
                 Request::View(reply) => drop(reply.send(view.clone())),
                 Request::Bfd(reply) => drop(reply.send(bfd())),
+                Request::Handshakes(reply) => drop(reply.send(self.handshakes.clone())),
                 Request::Bgp(reply) => drop(reply.send(self.bgp.clone())),
                 Request::Events {
                     after,
@@ -287,6 +291,7 @@ fn path(
         local: name(local),
         remote: name(remote),
         interface: format!("pat-0-{local}-{remote}").parse().unwrap(),
+        peer: key(number, remote),
         endpoint: (state != PathState::Down).then(|| "198.51.100.7:51820".parse().unwrap()),
         state,
         cause,

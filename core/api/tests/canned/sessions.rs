@@ -1,8 +1,9 @@
-//! BFD and BGP of the canned router.
+//! BFD, BGP and WireGuard of the canned router.
 
 use std::time::Duration;
 
 use patronus_model::view::*;
+use patronus_model::wireguard::PublicKey;
 
 use super::{HOUR, MINUTE, path_id};
 
@@ -88,4 +89,27 @@ pub fn bgp() -> BgpView {
         ],
         problem: None,
     }
+}
+
+pub fn key(site: u16, uplink: u8) -> PublicKey {
+    let mut key = [uplink; 32];
+    key[..2].copy_from_slice(&site.to_be_bytes());
+    PublicKey(key)
+}
+
+/// Tromsø was heard when its path still worked; of Oslo's tunnel nothing is known.
+pub fn handshakes() -> Handshakes {
+    let done = |interface: &str, site, uplink, seconds| {
+        let peer = (interface.parse().unwrap(), key(site, uplink));
+        (peer, Some(Duration::from_secs(seconds)))
+    };
+    Handshakes(
+        [
+            done("pat-0-1-1", 2, 1, 20),
+            done("pat-0-1-2", 2, 2, 131),
+            done("pat-0-2-1", 2, 1, 64),
+            done("pat-0-1-1", 4, 1, 201),
+        ]
+        .into(),
+    )
 }

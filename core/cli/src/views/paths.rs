@@ -20,6 +20,7 @@ impl View for Paths {
                 nodes {
                     id sourceSiteId destSiteId localUplink remoteUplink interface endpoint
                     status because sinceMs dampened latencyMs packetLossPct cost classes
+                    handshaken handshakeAgoMs
                 }
             }
         }"
@@ -78,8 +79,9 @@ fn table(paths: &[Path], several_sites: bool) -> Table {
             .flexible()
             .dispensable(3),
         Column::new("REASON", Align::Left).flexible().dispensable(5),
-        Column::new("COST", Align::Right).dispensable(6),
-        Column::new("ENDPOINT", Align::Left).dispensable(7),
+        Column::new("HANDSHAKE", Align::Right).dispensable(6),
+        Column::new("COST", Align::Right).dispensable(7),
+        Column::new("ENDPOINT", Align::Left).dispensable(8),
     ];
     let site = several_sites.then_some(Column::new("SITE", Align::Left).flexible());
     let columns: Vec<Column> = site.into_iter().chain([path]).chain(rest).collect();
@@ -97,7 +99,7 @@ fn table(paths: &[Path], several_sites: bool) -> Table {
     table
 }
 
-fn cells(path: &Path, widest: usize) -> [Text; 9] {
+fn cells(path: &Path, widest: usize) -> [Text; 10] {
     let gap = widest.saturating_sub(crate::layout::width_of(&path.local_uplink));
     let name = format!(
         "{}{} → {}",
@@ -119,7 +121,16 @@ fn cells(path: &Path, widest: usize) -> [Text; 9] {
         units::span(path.since_ms).into(),
         list(&path.classes),
         reason,
+        handshake(path).into(),
         units::known_number(path.cost.map(u64::from)).into(),
         known(path.endpoint.as_deref()),
     ]
+}
+
+/// How long ago WireGuard agreed on keys with the far end.
+fn handshake(path: &Path) -> String {
+    match path.handshaken {
+        Some(false) => "never".to_owned(),
+        Some(true) | None => units::known_span(path.handshake_ago_ms),
+    }
 }

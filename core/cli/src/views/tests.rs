@@ -222,6 +222,8 @@ async fn json_has_the_field_names_of_the_api() {
         "dampened",
         "destSiteId",
         "endpoint",
+        "handshakeAgoMs",
+        "handshaken",
         "id",
         "interface",
         "latencyMs",

@@ -1,7 +1,7 @@
 //! The calls into `wireguard-control`, each on a thread of its own: it blocks without a limit.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use patronus_model::wireguard::{Peer, PublicKey, Tunnel};
@@ -50,6 +50,31 @@ pub(super) fn read(name: &str, backend: Backend) -> Result<Reading, Error> {
     Ok(reading(device))
 }
 
+/// When each peer of a device last agreed on keys. Waits for as long as it takes.
+pub(super) fn handshakes(
+    name: &str,
+    backend: Backend,
+) -> Result<BTreeMap<PublicKey, Option<SystemTime>>, Error> {
+    let doing = || format!("reading tunnel {name}");
+    let mut device = Device::get(&interface(name)?, backend).doing(doing)?;
+    forget_private_key(&mut device);
+    let mut peers: BTreeMap<PublicKey, Option<SystemTime>> = BTreeMap::new();
+    for info in device.peers {
+        let last = peers
+            .entry(PublicKey(info.config.public_key.0))
+            .or_default();
+        // A later piece of a peer says nothing about it: see `merge`.
+        *last = info.stats.last_handshake_time.or(*last);
+    }
+    Ok(peers)
+}
+
+fn forget_private_key(device: &mut Device) {
+    if let Some(key) = device.private_key.as_mut() {
+        key.0.zeroize();
+    }
+}
+
 /// Changes a device.
 pub(super) fn update(name: &str, backend: Backend, update: DeviceUpdate) -> Result<(), Error> {
     let doing = || format!("configuring tunnel {name}");
@@ -83,9 +108,7 @@ fn interface(name: &str) -> Result<InterfaceName, Error> {
 }
 
 fn reading(mut device: Device) -> Reading {
-    if let Some(key) = device.private_key.as_mut() {
-        key.0.zeroize();
-    }
+    forget_private_key(&mut device);
     let mut peers = BTreeMap::new();
     for info in device.peers {
         merge(&mut peers, &info);

@@ -6,6 +6,7 @@
 //! of milliseconds that this takes.
 
 mod device;
+mod handshakes;
 mod keys;
 mod process;
 
@@ -18,6 +19,7 @@ use patronus_model::wireguard::{Peer, PublicKey, Tunnel};
 use wireguard_control::{Backend, DeviceUpdate};
 
 pub(crate) use device::Reading;
+pub use handshakes::HandshakeReader;
 pub use keys::{KeyStore, PrivateKey};
 
 use crate::error::Error;
