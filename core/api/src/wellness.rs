@@ -134,21 +134,31 @@ fn relay(from: &Snapshot, site: &SiteView) -> Option<String> {
     hub.map(|path| from.names.site(path.site))
 }
 
-/// Paths that are not well, unless their uplink or their site is the problem.
+/// Paths that are not well or not trusted, unless their uplink or their site is the problem.
 fn paths(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Problem> {
     let own = |path: &&PathView| {
         let reachable = from
             .site(path.id.site)
             .is_some_and(|s| site::is_reachable(from, s));
-        path.state != PathState::Up && path.cause != PathCause::UplinkDown && reachable
+        let well = path.state == PathState::Up && path.suppressed.is_none();
+        !well && path.cause != PathCause::UplinkDown && reachable
     };
     from.view.paths.iter().filter(own).map(|path| {
         let (site, local, remote) = (&path.site, &path.local, &path.remote);
         let (state, cause) = (path.state, path.cause);
+        let name = format!("{site} {local} → {remote}");
+        let flaps = path.suppressed.map(|rest| {
+            let rest = words::span(rest);
+            format!("flaps: for another {rest} no traffic moves to it unless it must")
+        });
+        if let (PathState::Up, Some(flaps)) = (state, &flaps) {
+            return problem(PathStatus::Degraded, format!("{name} {flaps}"));
+        }
         let hint = handshakes::of_path(path, handshakes);
+        let flaps = flaps.map_or_else(String::new, |flaps| format!("; it {flaps}"));
         problem(
             state.into(),
-            format!("{site} {local} → {remote} is {state}: {cause}{hint}"),
+            format!("{name} is {state}: {cause}{hint}{flaps}"),
         )
     })
 }

@@ -43,6 +43,8 @@ async fn a_router_with_problems_names_causes_and_not_consequences() {
           "BGP session with oslo (10.255.0.3) is down: Idle (Admin): Hold Timer Expired" },
         { "status": "degraded",
           "message": "lisbon fibre → fibre is degraded: loss 2.1 % > 1.0 %" },
+        { "status": "degraded", "message":
+          "lisbon fibre → lte flaps: for another 2 min no traffic moves to it unless it must" },
     ]});
     assert_eq!(data["router"], expected);
 }

@@ -142,7 +142,7 @@ pub(crate) struct Path {
     pub(crate) status: Status,
     pub(crate) because: String,
     pub(crate) since_ms: u64,
-    pub(crate) dampened: bool,
+    pub(crate) dampened_for_ms: Option<u64>,
     pub(crate) latency_ms: Option<f64>,
     pub(crate) packet_loss_pct: Option<f64>,
     pub(crate) cost: Option<u32>,

@@ -103,7 +103,7 @@ fn check(canned: Canned, args: &[&str], status: i32, expected: &str) {
 #[test]
 fn the_exit_status_says_whether_all_is_well() {
     check(Canned::well(), &["status"], 0, "● all well");
-    check(Canned::usual(), &["status"], 1, "○ 5 problems");
+    check(Canned::usual(), &["status"], 1, "○ 6 problems");
     check(Canned::well(), &["paths"], 0, "lisbon");
     check(Canned::usual(), &["paths"], 1, "◐ degraded");
     check(Canned::usual(), &["paths", "--status", "up"], 0, "● up");

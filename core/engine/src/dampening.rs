@@ -56,19 +56,37 @@ impl Penalty {
         self.suppressed
     }
 
+    /// When the path is used again, if nothing is added to its penalty.
+    #[must_use]
+    pub fn calm_at(mut self, params: &Dampening) -> Timestamp {
+        // Each step takes a hundredth, so that it is 2,000 steps at most.
+        while self.value >= u64::from(params.reuse) * FINE && self.value > 0 {
+            self.step(params);
+        }
+        self.at
+    }
+
     fn decay(&mut self, now: Timestamp, params: &Dampening) {
         if self.value == 0 {
             self.at = now;
             return;
         }
-        let step = (params.half_life / STEPS).max(Duration::from_nanos(1));
-        while self.value > 0 && now.since(self.at) >= step {
-            // Below 2^32 points of penalty and 16 bits of fraction the product fits 128 bits.
-            let left = (u128::from(self.value) * u128::from(LEFT)) >> 32;
-            self.value = u64::try_from(left).unwrap_or(0);
-            self.at = self.at + step;
+        while self.value > 0 && now.since(self.at) >= step(params) {
+            self.step(params);
         }
     }
+
+    fn step(&mut self, params: &Dampening) {
+        // Below 2^32 points of penalty and 16 bits of fraction the product fits 128 bits.
+        let left = (u128::from(self.value) * u128::from(LEFT)) >> 32;
+        self.value = u64::try_from(left).unwrap_or(0);
+        self.at = self.at + step(params);
+    }
+}
+
+/// How long a step takes.
+fn step(params: &Dampening) -> Duration {
+    (params.half_life / STEPS).max(Duration::from_nanos(1))
 }
 
 #[cfg(test)]
@@ -105,6 +123,18 @@ mod tests {
         assert!(penalty.suppressed(at(120), &PARAMS));
         // The ceiling of 6000 falls below 750 in three half-lives.
         assert!(!penalty.suppressed(at(60 + 185), &PARAMS));
+    }
+
+    #[test]
+    fn when_it_will_be_reused_is_known_beforehand() {
+        let mut penalty = Penalty::none(at(0));
+        (0..3).for_each(|n| penalty.add(at(n * 6), &PARAMS));
+        let calm = penalty.calm_at(&PARAMS);
+        assert!(calm > at(100) && calm < at(150), "{calm:?}");
+        let before = Timestamp::from_millis(calm.since(at(0)).as_millis() as u64 - 1);
+        assert!(penalty.suppressed(before, &PARAMS));
+        assert_eq!(penalty.calm_at(&PARAMS), calm, "whenever it is asked");
+        assert!(!penalty.suppressed(calm + Duration::from_millis(1), &PARAMS));
     }
 
     #[test]

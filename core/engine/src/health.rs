@@ -151,6 +151,13 @@ impl PathHealth {
         Some(Transition { from, to, cause })
     }
 
+    /// How much longer nobody should move to it, if it goes down no more; `None`: one may.
+    #[must_use]
+    pub fn suppressed_for(&self, now: Timestamp, params: &HealthParams) -> Option<Duration> {
+        let until = || self.penalty.calm_at(&params.dampening);
+        self.suppressed.then(|| until().since(now))
+    }
+
     /// That it went down last was not its fault.
     pub fn forgive(&mut self, params: &HealthParams) {
         self.penalty.take_back(&params.dampening);

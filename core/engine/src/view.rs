@@ -162,7 +162,7 @@ impl Engine {
                 state: health.state,
                 cause: health.cause,
                 since: now.since(health.since),
-                suppressed: health.suppressed,
+                suppressed: health.suppressed_for(now, &config.health),
                 measured: health.measured,
                 cost: goes_by_cost(config, &spec.local).then_some(spec.cost),
                 classes: riders.remove(id).unwrap_or_default().into_iter().collect(),

@@ -157,6 +157,12 @@ fn news_is_acted_on_at_once_although_the_kernel_refuses_something_else() {
     assert!(router.kernel.routes.keys().any(|key| key.prefix == prefix));
 }
 
+/// How long the first path is not trusted yet.
+fn suppressed(router: &Router) -> Option<Duration> {
+    let view = router.engine.view(router.now, router.now).unwrap();
+    view.paths[0].suppressed
+}
+
 #[test]
 fn a_path_that_flaps_is_left_because_it_flaps() {
     let mut router = two_uplinks();
@@ -168,11 +174,19 @@ fn a_path_that_flaps_is_left_because_it_flaps() {
         router.bfd(path(2, 1, 1), Liveness::Silent);
         router.bfd(path(2, 1, 1), Liveness::Up);
     }
+    let left = suppressed(&router).unwrap();
     router.bfd(path(2, 2, 1), Liveness::Up);
     router.seconds(32);
     assert_eq!(router.way(2, VOICE), "pat-2-1");
     let reason = router.decisions().last().unwrap().reason;
     assert!(matches!(reason, Reason::Calmer { .. }), "{reason:?}");
+    // It is said how long it takes, and takes so long.
+    let rest = left.checked_sub(Duration::from_secs(32)).unwrap();
+    assert_eq!(suppressed(&router), Some(rest));
+    router.wait(rest - Duration::from_secs(1));
+    assert!(suppressed(&router).is_some());
+    router.seconds(2);
+    assert_eq!(suppressed(&router), None);
 }
 
 #[test]

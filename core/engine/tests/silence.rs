@@ -171,7 +171,7 @@ fn a_far_end_that_dies_again_and_again_is_no_flapping_of_its_paths() {
         }
     }
     let view = router.engine.view(router.now, router.now).unwrap();
-    assert!(view.paths.iter().all(|path| !path.suppressed));
+    assert!(view.paths.iter().all(|path| path.suppressed.is_none()));
     assert_eq!(router.way(2, VOICE), "pat-1-1");
 }
 

@@ -156,8 +156,9 @@ pub struct PathView {
     pub cause: PathCause,
     /// For how long.
     pub since: Duration,
-    /// Whether it flaps too often to be moved to.
-    pub suppressed: bool,
+    /// How much longer it is not moved to because it flaps, if it goes down no more; `None`: it may
+    /// be moved to.
+    pub suppressed: Option<Duration>,
     /// What has been measured.
     pub measured: Measurement,
     /// The cost of our uplink, where a class goes by it.

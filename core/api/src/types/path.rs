@@ -60,6 +60,8 @@ pub(crate) struct Path {
     since_ms: BigInt,
     /// Whether it flaps so often that no traffic moves to it.
     dampened: bool,
+    /// How much longer none does, if it goes down no more; `null` while it is not dampened.
+    dampened_for_ms: Option<BigInt>,
     /// Round-trip time.
     latency_ms: Option<f64>,
     /// Packets lost.
@@ -113,7 +115,8 @@ impl Path {
             status: path.state.into(),
             because: path.cause.to_string(),
             since_ms: whole_ms(path.since),
-            dampened: path.suppressed,
+            dampened: path.suppressed.is_some(),
+            dampened_for_ms: path.suppressed.map(whole_ms),
             latency_ms: path.measured.rtt.map(ms),
             packet_loss_pct: path.measured.loss_permille.map(percent),
             cost: path.cost,

@@ -273,3 +273,32 @@ fn a_site_that_is_unreachable_says_whether_its_tunnels_work() {
         );
     }
 }
+
+#[test]
+fn a_path_that_flaps_is_a_problem_until_it_is_trusted_again() {
+    let calm = "flaps: for another 2 min no traffic moves to it unless it must";
+    let flap = |view: &mut RouterView| {
+        view.paths[1].suppressed = Some(Duration::from_secs(130));
+    };
+    check(
+        |view, _| flap(view),
+        &[&format!("lisbon fibre → lte {calm}")],
+    );
+    check(
+        |view, _| {
+            flap(view);
+            (view.paths[1].state, view.paths[1].cause) = (PathState::Down, PathCause::NotHeard);
+        },
+        &[&format!(
+            "lisbon fibre → lte is down: the far end does not hear us; it {calm}"
+        )],
+    );
+    // Its uplink is the problem.
+    check(
+        |view, _| {
+            flap(view);
+            (view.paths[1].state, view.paths[1].cause) = (PathState::Down, PathCause::UplinkDown);
+        },
+        &[],
+    );
+}

@@ -65,6 +65,7 @@ impl Canned {
         view.paths.retain(|path| path.site.as_str() == "lisbon");
         for path in &mut view.paths {
             (path.state, path.cause) = (PathState::Up, PathCause::Alive);
+            path.suppressed = None;
         }
         let mut bgp = bgp();
         bgp.neighbors.truncate(1);
@@ -296,7 +297,7 @@ fn path(
         state,
         cause,
         since: 3 * MINUTE,
-        suppressed: (local, remote) == (1, 2),
+        suppressed: ((local, remote) == (1, 2)).then_some(2 * MINUTE),
         measured,
         cost: Some(100 * u32::from(local)),
         classes,

@@ -19,7 +19,7 @@ impl View for Paths {
             paths(siteId: $siteId, status: $status) {
                 nodes {
                     id sourceSiteId destSiteId localUplink remoteUplink interface endpoint
-                    status because sinceMs dampened latencyMs packetLossPct cost classes
+                    status because sinceMs dampened dampenedForMs latencyMs packetLossPct cost classes
                     handshaken handshakeAgoMs
                 }
             }
@@ -107,11 +107,12 @@ fn cells(path: &Path, widest: usize) -> [Text; 10] {
         " ".repeat(gap),
         path.remote_uplink
     );
-    let reason = match (path.status, path.dampened) {
-        (Status::Up, false) => Text::default(),
-        (Status::Up, true) => "flaps: no traffic moves to it".into(),
-        (_, false) => path.because.clone().into(),
-        (_, true) => format!("flaps; {}", path.because).into(),
+    let because = path.because.clone();
+    let reason: Text = match (path.status, path.dampened_for_ms.map(units::span)) {
+        (Status::Up, None) => Text::default(),
+        (Status::Up, Some(rest)) => format!("flaps: not trusted for {rest}").into(),
+        (_, None) => because.into(),
+        (_, Some(rest)) => format!("flaps: not trusted for {rest}; {because}").into(),
     };
     [
         name.into(),

@@ -220,6 +220,7 @@ async fn json_has_the_field_names_of_the_api() {
         "classes",
         "cost",
         "dampened",
+        "dampenedForMs",
         "destSiteId",
         "endpoint",
         "handshakeAgoMs",
