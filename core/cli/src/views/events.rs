@@ -41,7 +41,7 @@ impl View for Events {
                             reason because
                             candidates {
                                 path { id localUplink remoteUplink relaySiteId }
-                                rank status latencyMs packetLossPct verdict why remainingMs
+                                rank status latencyMs packetLossPct cost verdict why remainingMs
                             }
                         }
                         ... on Applied { changes tookMs }
