@@ -7,7 +7,7 @@ use std::time::Duration;
 use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
 use patronus_model::path::PathState;
 use patronus_model::policy::Mismatch;
-use patronus_model::view::{ChoiceView, Explanation, Outcome};
+use patronus_model::view::{ChoiceView, Explanation, Outcome, WithdrawnView};
 
 use crate::names::Names;
 
@@ -135,6 +135,21 @@ pub fn event(names: &Names, event: &Event) -> String {
             match announced {
                 true => format!("{site} announces {list}"),
                 false => format!("{site} does not announce {list} any more: unreachable by it"),
+            }
+        }
+        Event::Forgotten {
+            prefix,
+            site,
+            within,
+        } => {
+            let who = match site {
+                Some(site) => format!("{} had announced", names.site(*site)),
+                None => "some site had announced".to_owned(),
+            };
+            let what = format!("{prefix}, which {who}, was forgotten by an operator");
+            match within {
+                Some(wide) => format!("{what}; it still belongs to the overlay, within {wide}"),
+                None => format!("{what}: packets for it go wherever the main table leads"),
             }
         }
         Event::ReloadRefused { problem } => {
@@ -319,7 +334,7 @@ pub(crate) fn because(explanation: &Explanation) -> String {
         Outcome::NotOverlay { .. } => {
             format!("{destination} is not in the overlay: the main routing table decides")
         }
-        Outcome::Unreachable { .. } => unreachable(destination),
+        Outcome::Unreachable { withdrawn, .. } => unreachable(destination, withdrawn.as_ref()),
         Outcome::Routed { site, choice, .. } => match choice.path {
             Some(_) => reason(choice.reason, None),
             None => format!("there is no path to {site}"),
@@ -343,10 +358,24 @@ pub(crate) fn replies(outcome: &Outcome) -> Option<String> {
     }
 }
 
-fn unreachable(destination: IpAddr) -> String {
+fn unreachable(destination: IpAddr, withdrawn: Option<&WithdrawnView>) -> String {
+    let refused = "it is refused rather than sent in the clear";
+    let Some(withdrawn) = withdrawn else {
+        return format!(
+            "{destination} belongs to the overlay, but no site announces it: {refused}"
+        );
+    };
+    let prefix = withdrawn.prefix;
+    let last = match &withdrawn.last {
+        Some((site, ago)) => format!("{site} announced until {} ago", span(*ago)),
+        None => "was announced before patronusd started".to_owned(),
+    };
+    let forget = match withdrawn.configured {
+        true => String::new(),
+        false => format!(". If that was a mistake: `patronus forget {prefix}`"),
+    };
     format!(
-        "{destination} belongs to the overlay, but no site announces it: \
-         it is refused rather than sent in the clear"
+        "{destination} is in {prefix}, which {last}, and no site announces now: {refused}{forget}"
     )
 }
 

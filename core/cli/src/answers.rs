@@ -298,6 +298,7 @@ pub(crate) struct Explanation {
     pub(crate) strategy: Option<String>,
     pub(crate) route: Option<String>,
     pub(crate) dest_site_id: Option<String>,
+    pub(crate) route_origin: Option<String>,
     pub(crate) choice: Option<Choice>,
     pub(crate) replies: Option<String>,
 }

@@ -110,6 +110,8 @@ const fn is_worrying(event: &Event) -> bool {
         | Event::ReloadRefused { .. }
         | Event::RoutingRefused { .. } => true,
         Event::Prefixes { announced, .. } => !*announced,
+        // An operator wanted it.
+        Event::Forgotten { .. } => false,
         // Why traffic moved is in the line before.
         Event::Moved(_) | Event::Configured { .. } | Event::Applied { .. } => false,
     }
@@ -170,6 +172,10 @@ fn fields(names: &Names, event: &Event) -> Fields {
             site: Some(names.site(*site)),
             ..alone("prefixes")
         },
+        Event::Forgotten { prefix, site, .. } => Fields {
+            site: site.map(|site| names.site(site)),
+            ..of("prefix_forgotten", prefix.to_string())
+        },
         Event::ReloadRefused { .. } => alone("reload_refused"),
         Event::RoutingRefused { .. } => alone("routing_refused"),
     }
@@ -223,12 +229,18 @@ mod tests {
                 daemon: "bfdd".to_owned(),
                 up: true,
             },
+            Event::Forgotten {
+                prefix: "10.6.0.0/24".parse().unwrap(),
+                site: Some(path(1).site),
+                within: None,
+            },
         ]);
         expect_test::expect![[r#"
             <4> WARN patronus_daemon::journal: site 2 1 → 1 is down (was up): nothing is heard from the far end kind="path" path=".1~2.1" site="site 2"
             <6> INFO patronus_daemon::journal: class 1 to site 2 moved from 1 → 1 to 2 → 1: nothing is heard from the far end kind="moved" path=".2~2.1" class="class 1" site="site 2"
             <4> WARN patronus_daemon::journal: BGP session with lisbon (10.255.0.2) is down: Hold Timer Expired evil kind="bgp_neighbor" what="lisbon (10.255.0.2)"
             <6> INFO patronus_daemon::journal: bfdd answers kind="routing_daemon" what="bfdd"
+            <6> INFO patronus_daemon::journal: 10.6.0.0/24, which site 2 had announced, was forgotten by an operator: packets for it go wherever the main table leads kind="prefix_forgotten" site="site 2" what="10.6.0.0/24"
         "#]].assert_eq(&text);
     }
 

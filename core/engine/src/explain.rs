@@ -7,7 +7,7 @@ use patronus_model::Timestamp;
 use patronus_model::ids::SiteNumber;
 use patronus_model::policy::{Action, Flow, TrafficClass};
 use patronus_model::router::RouterConfig;
-use patronus_model::view::{Explanation, Outcome};
+use patronus_model::view::{Explanation, Outcome, WithdrawnView};
 
 use crate::desired::{local_networks, overlay_prefixes};
 use crate::engine::Engine;
@@ -67,17 +67,45 @@ impl Engine {
                 .chain(self.learned.seen())
                 .any(|prefix| prefix.contains(&flow.destination));
             return Some(match guarded {
-                true => Outcome::Unreachable { class: name },
+                true => Outcome::Unreachable {
+                    class: name,
+                    withdrawn: self.withdrawn(now, config, flow.destination),
+                },
                 false => Outcome::NotOverlay { class: name },
             });
         };
+        let origin = self.origin(&route);
         let choice = self.choice_view(now, config, site, class)?;
         let site = config.remotes.iter().find(|s| s.number == site)?.id.clone();
         Some(Outcome::Routed {
             class: name,
             route,
+            origin,
             site,
             choice,
+        })
+    }
+
+    /// The longest of the prefixes that are not announced any more that an address lies in.
+    fn withdrawn(
+        &self,
+        now: Timestamp,
+        config: &RouterConfig,
+        address: IpAddr,
+    ) -> Option<WithdrawnView> {
+        let matching = self.learned.withdrawn();
+        let matching = matching.filter(|it| it.prefix.contains(&address));
+        let it = matching.max_by_key(|it| it.prefix.prefix_len())?;
+        let last = it.last.and_then(|(number, at)| {
+            let mut sites = config.remotes.iter();
+            let site = sites.find(|site| site.number == number)?.id.clone();
+            Some((site, now.since(at)))
+        });
+        let configured = overlay_prefixes(config).any(|prefix| prefix.contains(&address));
+        Some(WithdrawnView {
+            prefix: it.prefix,
+            last,
+            configured,
         })
     }
 

@@ -38,7 +38,22 @@ struct Seen {
     withdrawn: Option<Timestamp>,
 }
 
+/// A prefix that was announced and is not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// Who announced it, and until when; `None`: that was before we started.
+    pub last: Option<(SiteNumber, Timestamp)>,
+}
+
 impl Seen {
+    fn withdrawn(self, prefix: IpNet) -> Option<Withdrawn> {
+        let at = self.withdrawn?;
+        let last = self.site.map(|site| (site, at));
+        Some(Withdrawn { prefix, last })
+    }
+
     const fn at(site: SiteNumber) -> Self {
         Self {
             site: Some(site),
@@ -221,23 +236,17 @@ impl Learned {
         }
     }
 
-    /// Forgets a prefix that nobody announces any more. Returns whether there was one.
-    pub fn forget(&mut self, prefix: &IpNet) -> bool {
-        let withdrawn = |seen: &Seen| seen.withdrawn.is_some();
-        let is_withdrawn = self.seen.get(prefix).is_some_and(withdrawn);
-        if is_withdrawn {
-            self.seen.remove(prefix);
-        }
-        is_withdrawn
+    /// Forgets a prefix that nobody announces any more. Returns what was known of it.
+    pub fn forget(&mut self, prefix: &IpNet) -> Option<Withdrawn> {
+        let withdrawn = self.seen.get(prefix)?.withdrawn(*prefix)?;
+        self.seen.remove(prefix);
+        Some(withdrawn)
     }
 
-    /// What was announced and is not any more, and whose it was as far as is known.
-    pub fn withdrawn(&self) -> impl Iterator<Item = (IpNet, Option<SiteNumber>)> + '_ {
-        let withdrawn = self
-            .seen
-            .iter()
-            .filter(|(prefix, seen)| seen.withdrawn.is_some() && prefix.prefix_len() > 0);
-        withdrawn.map(|(prefix, seen)| (*prefix, seen.site))
+    /// What was announced and is not any more.
+    pub fn withdrawn(&self) -> impl Iterator<Item = Withdrawn> + '_ {
+        let seen = self.seen.iter().filter(|(it, _)| it.prefix_len() > 0);
+        seen.filter_map(|(prefix, seen)| seen.withdrawn(*prefix))
     }
 
     /// When [`Self::expire`] has something to do.
@@ -261,12 +270,11 @@ impl Learned {
             .filter(|prefix| prefix.prefix_len() > 0)
     }
 
-    /// Whether a route is kept although nobody vouches for it at present.
+    /// Whether a route is kept although nobody vouches for it at present; `None`: it is not learned.
     #[must_use]
-    pub fn is_stale(&self, prefix: &IpNet) -> bool {
-        self.routes
-            .get(prefix)
-            .is_some_and(|entry| entry.expires.is_some())
+    pub fn is_stale(&self, prefix: &IpNet) -> Option<bool> {
+        let entry = self.routes.get(prefix)?;
+        Some(entry.expires.is_some())
     }
 
     fn withdraw(&mut self, now: Timestamp, prefix: IpNet) {
@@ -376,11 +384,12 @@ mod tests {
             learned.update(at(millis), &delta);
             learned.expire(at(millis + 100));
         }
-        let withdrawn: Vec<IpNet> = learned.withdrawn().map(|(prefix, _)| prefix).collect();
+        let withdrawn: Vec<IpNet> = learned.withdrawn().map(|it| it.prefix).collect();
         assert_eq!(withdrawn, [prefix(1), prefix(2)]);
         assert!(learned.seen().any(|seen| seen == net()), "it is announced");
-        assert!(learned.forget(&prefix(1)));
-        assert!(!learned.forget(&prefix(1)) && !learned.forget(&net()));
+        assert!(learned.forget(&prefix(1)).is_some());
+        assert_eq!(learned.forget(&prefix(1)), None);
+        assert_eq!(learned.forget(&net()), None);
         // It is announced again.
         learned.update(
             at(4000),
@@ -398,7 +407,7 @@ mod tests {
         learned.update(at(1000), &removed());
         learned.daemon(at(1050), "bgpd", false, KEEP);
         assert!(present(&mut learned, 60_000));
-        assert!(learned.is_stale(&net()));
+        assert_eq!(learned.is_stale(&net()), Some(true));
     }
 
     #[test]
@@ -412,7 +421,7 @@ mod tests {
             "nothing changed for forwarding"
         );
         assert!(present(&mut learned, 1_000_000));
-        assert!(!learned.is_stale(&net()));
+        assert_eq!(learned.is_stale(&net()), Some(false));
     }
 
     #[test]
@@ -443,7 +452,7 @@ mod tests {
             learned.learn(prefix, next_hop);
         }
         assert!(present(&mut learned, 1_000_000));
-        assert!(!learned.is_stale(&net()));
+        assert_eq!(learned.is_stale(&net()), Some(false));
     }
 
     #[test]

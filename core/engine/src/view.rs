@@ -185,16 +185,19 @@ impl Engine {
     /// [`Input::Forget`]: crate::Input::Forget
     #[must_use]
     pub fn is_withdrawn(&self, prefix: &IpNet) -> bool {
-        self.learned.withdrawn().any(|(gone, _)| gone == *prefix)
+        self.learned.withdrawn().any(|it| it.prefix == *prefix)
+    }
+
+    /// Where a prefix that somebody owns is known from.
+    pub(crate) fn origin(&self, prefix: &IpNet) -> RouteOrigin {
+        match self.learned.is_stale(prefix) {
+            None => RouteOrigin::Configured,
+            Some(true) => RouteOrigin::Stale,
+            Some(false) => RouteOrigin::Bgp,
+        }
     }
 
     fn route_views(&self, config: &RouterConfig) -> Vec<RouteView> {
-        let learned: BTreeMap<IpNet, SiteNumber> = self.learned.routes().collect();
-        let origin = |prefix: &IpNet| match learned.contains_key(prefix) {
-            true if self.learned.is_stale(prefix) => RouteOrigin::Stale,
-            true => RouteOrigin::Bgp,
-            false => RouteOrigin::Configured,
-        };
         let sites: BTreeMap<SiteNumber, &RemoteSite> = config
             .remotes
             .iter()
@@ -205,7 +208,7 @@ impl Engine {
             Some(RouteView {
                 prefix: *prefix,
                 site: Some(site),
-                origin: origin(prefix),
+                origin: self.origin(prefix),
             })
         };
         let owners = &self.ownership.owners;
@@ -228,10 +231,12 @@ impl Engine {
                 wide.is_ok_and(|wide| owners.contains_key(&wide.trunc()))
             })
         };
-        let withdrawn = withdrawn.filter(|(prefix, _)| !is_reached(prefix));
-        let withdrawn = withdrawn.map(|(prefix, site)| RouteView {
-            prefix,
-            site: site.and_then(|site| Some(sites.get(&site)?.id.clone())),
+        let withdrawn = withdrawn.filter(|it| !is_reached(&it.prefix));
+        let withdrawn = withdrawn.map(|it| RouteView {
+            prefix: it.prefix,
+            site: it
+                .last
+                .and_then(|(site, _)| Some(sites.get(&site)?.id.clone())),
             origin: RouteOrigin::Withdrawn,
         });
         let owned = owners.iter().filter_map(view);

@@ -8,6 +8,7 @@
 mod support;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use patronus_engine::Input;
 use patronus_model::event::Event;
@@ -211,6 +212,84 @@ fn a_prefix_announced_by_mistake_is_guarded_until_it_is_forgotten() {
     router.input(Input::Forget(prefix));
     assert_eq!(withdrawn(&router), []);
     assert_eq!(guard(&router.kernel, "198.51.100.1"), None);
+    let forgotten = Event::Forgotten {
+        prefix,
+        site: Some(site(2)),
+        within: None,
+    };
+    assert_eq!(
+        router.events.iter().filter(|it| **it == forgotten).count(),
+        1
+    );
+    router.events.clear();
+    router.input(Input::Forget(prefix));
+    assert_eq!(router.events, [], "there is nothing to forget");
+    again.input(Input::Forget(prefix));
+    let forgotten = Event::Forgotten {
+        prefix,
+        site: None,
+        within: "198.51.0.0/16".parse().ok(),
+    };
+    assert!(again.events.contains(&forgotten), "{:?}", again.events);
+}
+
+#[test]
+fn who_announced_what_nobody_announces_any_more_is_explained() {
+    let [by_mistake, inside] = ["198.51.100.0/24", "10.7.0.0/24"].map(|it| it.parse().unwrap());
+    let explain = |router: &Router, to: &str| {
+        let flow = Flow {
+            source: "10.1.0.9".parse().unwrap(),
+            destination: to.parse().unwrap(),
+            protocol: Protocol::UDP,
+            source_port: None,
+            destination_port: None,
+            dscp: Dscp::new(0).unwrap(),
+            ingress: None,
+        };
+        let explained = router.engine.explain(router.now, flow).unwrap();
+        match explained.outcome {
+            Outcome::Unreachable { withdrawn, .. } => withdrawn,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment(1));
+    let wide = "198.51.0.0/16".parse().unwrap();
+    let all = [by_mistake, inside, wide];
+    router.input(Input::Learned(LearnedDelta {
+        set: all.map(|prefix| (prefix, [10, 255, 0, 2].into())).into(),
+        ..LearnedDelta::default()
+    }));
+    router.seconds(1);
+    router.input(Input::Learned(LearnedDelta {
+        removed: all.into(),
+        ..LearnedDelta::default()
+    }));
+    router.seconds(60);
+    // A moment after it was withdrawn it still counted.
+    let lingered = Duration::from_secs(1);
+    for (to, prefix, configured) in [
+        ("198.51.100.7", by_mistake, false),
+        ("198.51.1.7", wide, false),
+        ("10.7.0.9", inside, true),
+    ] {
+        let found = explain(&router, to).unwrap();
+        assert_eq!((found.prefix, found.configured), (prefix, configured));
+        let (who, ago) = found.last.unwrap();
+        assert_eq!(who.as_str(), "site-2");
+        let minute = Duration::from_secs(60);
+        assert!(ago <= minute && ago + lingered >= minute, "{ago:?}");
+    }
+    assert_eq!(
+        explain(&router, "10.9.0.9"),
+        None,
+        "nobody ever announced it"
+    );
+    // A daemon that starts anew knows only that it was.
+    let again = config(1, vec![remote(2, 1, None)]);
+    let mut again = Router::on(router.kernel.clone(), again, environment(1));
+    again.seconds(1);
+    let found = explain(&again, "198.51.100.7").unwrap();
+    assert_eq!((found.prefix, found.last), (by_mistake, None));
 }
 
 #[test]

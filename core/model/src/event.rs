@@ -113,6 +113,16 @@ pub enum Event {
         /// The first of them.
         some: Vec<ipnet::IpNet>,
     },
+    /// An operator had a prefix forgotten that no site announced any more.
+    Forgotten {
+        /// The prefix.
+        prefix: ipnet::IpNet,
+        /// Who announced it, as far as is known.
+        site: Option<SiteNumber>,
+        /// What it is part of that belongs to the overlay all the same; `None`: packets for it go
+        /// wherever the main table leads.
+        within: Option<ipnet::IpNet>,
+    },
     /// A configuration file was read again and refused; nothing has changed.
     ReloadRefused {
         /// What is wrong with it, one finding in each line.

@@ -289,6 +289,8 @@ pub enum Outcome {
     Unreachable {
         /// The class.
         class: ClassName,
+        /// What was announced and is not any more, if the destination is in such a prefix.
+        withdrawn: Option<WithdrawnView>,
     },
     /// It travels to a site.
     Routed {
@@ -296,11 +298,24 @@ pub enum Outcome {
         class: ClassName,
         /// The route that its destination follows.
         route: IpNet,
+        /// Where that is known from.
+        origin: RouteOrigin,
         /// The site.
         site: SiteId,
         /// The path, and why this one.
         choice: ChoiceView,
     },
+}
+
+/// A prefix that was announced and is not any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawnView {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// Who announced it, and how long ago it ceased to; `None`: that was before the daemon started.
+    pub last: Option<(SiteId, Duration)>,
+    /// Whether the configuration guards it as well, so that to forget it makes no difference.
+    pub configured: bool,
 }
 
 /// What a BFD session watches, and who runs it.

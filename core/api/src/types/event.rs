@@ -81,6 +81,8 @@ pub(crate) enum EventKind {
     PrefixRefused,
     /// A site announces prefixes, or no longer does.
     Prefixes,
+    /// A prefix that no site announced any more was forgotten.
+    PrefixForgotten,
     /// A configuration file was read again and refused.
     ReloadRefused,
     /// FRR could not be configured.
@@ -105,6 +107,7 @@ impl From<&event::Event> for EventKind {
             E::PrefixConflict { .. } => Self::PrefixConflict,
             E::PrefixRefused { .. } => Self::PrefixRefused,
             E::Prefixes { .. } => Self::Prefixes,
+            E::Forgotten { .. } => Self::PrefixForgotten,
             E::ReloadRefused { .. } => Self::ReloadRefused,
             E::RoutingRefused { .. } => Self::RoutingRefused,
         }

@@ -6,6 +6,8 @@ use patronus_model::policy::{self, Mismatch};
 use patronus_model::view;
 
 use super::choice::Choice;
+use super::route::Origin;
+use super::{BigInt, whole_ms};
 use crate::snapshot::Snapshot;
 use crate::words;
 
@@ -30,6 +32,11 @@ pub(crate) struct Explanation {
     route: Option<String>,
     /// The site where it goes, for `routed`.
     dest_site_id: Option<ID>,
+    /// Where that route is known from, for `routed`.
+    route_origin: Option<Origin>,
+    /// What was announced and is not any more, for `unreachable`, if the destination is in such a
+    /// prefix.
+    withdrawn: Option<WithdrawnPrefix>,
     /// The path, and why this one, for `routed`.
     choice: Option<Choice>,
     /// What holds for packets that answer, and for connections opened at the other site, in words;
@@ -48,10 +55,11 @@ impl Explanation {
         let routed = match &explained.outcome {
             view::Outcome::Routed {
                 route,
+                origin,
                 site,
                 choice,
                 ..
-            } => Some((route, site, choice)),
+            } => Some((route, site, choice, *origin)),
             view::Outcome::Dropped
             | view::Outcome::Own { .. }
             | view::Outcome::NotOverlay { .. }
@@ -75,9 +83,19 @@ impl Explanation {
             policy: matched.map(|(name, _)| name.to_string()),
             strategy: class.as_ref().and_then(strategy),
             class,
-            route: routed.map(|(route, _, _)| route.to_string()),
-            dest_site_id: routed.map(|(_, site, _)| site.as_str().into()),
-            choice: routed.map(|(_, _, choice)| Choice::new(from, choice)),
+            route: routed.map(|(route, ..)| route.to_string()),
+            dest_site_id: routed.map(|(_, site, ..)| site.as_str().into()),
+            route_origin: routed.map(|(.., origin)| origin.into()),
+            withdrawn: match &explained.outcome {
+                view::Outcome::Unreachable { withdrawn, .. } => {
+                    withdrawn.as_ref().map(WithdrawnPrefix::from)
+                }
+                view::Outcome::Dropped
+                | view::Outcome::Own { .. }
+                | view::Outcome::NotOverlay { .. }
+                | view::Outcome::Routed { .. } => None,
+            },
+            choice: routed.map(|(_, _, choice, _)| Choice::new(from, choice)),
             replies: words::replies(&explained.outcome),
         }
     }
@@ -88,7 +106,7 @@ fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
         view::Outcome::Dropped => (Outcome::Dropped, None),
         view::Outcome::Own { class } => (Outcome::Own, Some(class.to_string())),
         view::Outcome::NotOverlay { class } => (Outcome::NotOverlay, Some(class.to_string())),
-        view::Outcome::Unreachable { class } => (Outcome::Unreachable, Some(class.to_string())),
+        view::Outcome::Unreachable { class, .. } => (Outcome::Unreachable, Some(class.to_string())),
         view::Outcome::Routed { class, .. } => (Outcome::Routed, Some(class.to_string())),
     }
 }
@@ -107,6 +125,28 @@ pub(crate) enum Outcome {
     NotOverlay,
     /// It belongs to the overlay, but nobody has announced its destination: it is refused.
     Unreachable,
+}
+
+/// A prefix that was announced and is not any more.
+#[derive(SimpleObject)]
+pub(crate) struct WithdrawnPrefix {
+    /// The prefix.
+    prefix: String,
+    /// Who announced it last; `null` where that was before patronusd started.
+    site_id: Option<ID>,
+    /// How long ago it ceased to; `null` as well.
+    ago_ms: Option<BigInt>,
+}
+
+impl From<&view::WithdrawnView> for WithdrawnPrefix {
+    fn from(withdrawn: &view::WithdrawnView) -> Self {
+        let last = withdrawn.last.as_ref();
+        Self {
+            prefix: withdrawn.prefix.to_string(),
+            site_id: last.map(|(site, _)| site.as_str().into()),
+            ago_ms: last.map(|(_, ago)| whole_ms(*ago)),
+        }
+    }
 }
 
 /// A flow as it enters from a LAN.

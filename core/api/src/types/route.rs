@@ -25,6 +25,18 @@ pub(crate) enum Origin {
     Withdrawn,
 }
 
+impl From<RouteOrigin> for Origin {
+    fn from(origin: RouteOrigin) -> Self {
+        match origin {
+            RouteOrigin::Configured => Self::Configured,
+            RouteOrigin::Bgp => Self::Bgp,
+            RouteOrigin::Stale => Self::Stale,
+            RouteOrigin::Local => Self::Local,
+            RouteOrigin::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
 /// A prefix that is routed into the overlay.
 #[derive(SimpleObject)]
 pub(crate) struct Route {
@@ -41,13 +53,7 @@ impl Route {
         Self {
             prefix: route.prefix.to_string(),
             site_id: route.site.as_ref().map(|site| site.as_str().into()),
-            origin: match route.origin {
-                RouteOrigin::Configured => Origin::Configured,
-                RouteOrigin::Bgp => Origin::Bgp,
-                RouteOrigin::Stale => Origin::Stale,
-                RouteOrigin::Local => Origin::Local,
-                RouteOrigin::Withdrawn => Origin::Withdrawn,
-            },
+            origin: route.origin.into(),
         }
     }
 

@@ -30,6 +30,8 @@ fn every_event_is_one_line() {
          Correct it there, or declare oslo a hub",
         "lisbon announces 10.2.0.0/16, fd00:2::/48",
         "lisbon does not announce 10.2.0.0/16, 4479 more any more: unreachable by it",
+        "10.6.0.0/24, which oslo had announced, was forgotten by an operator: packets for it go \
+         wherever the main table leads",
         "the configuration was not reloaded: config.yaml:3:5: site: has no such key (and 1 more)",
         "FRR could not be configured, and is as it was: bgpd: % Unknown command",
         "oslo announces 10.2.7.0/24, which is configured for lisbon: oslo has it. \
@@ -55,6 +57,15 @@ fn the_better_half_of_an_event_is_said_too() {
                 suppressed: false,
             },
             "lisbon fibre → lte has calmed down: traffic may move to it again",
+        ),
+        (
+            Event::Forgotten {
+                prefix: "10.6.0.0/24".parse().unwrap(),
+                site: None,
+                within: "10.0.0.0/8".parse().ok(),
+            },
+            "10.6.0.0/24, which some site had announced, was forgotten by an operator; it still \
+             belongs to the overlay, within 10.0.0.0/8",
         ),
         (
             Event::Uplink { slot, usable: true },

@@ -82,6 +82,11 @@ pub fn every_event() -> Vec<Event> {
             count: 4480,
             some: vec!["10.2.0.0/16".parse().unwrap()],
         },
+        Event::Forgotten {
+            prefix: "10.6.0.0/24".parse().unwrap(),
+            site: SiteNumber::new(3).ok(),
+            within: None,
+        },
         Event::ReloadRefused {
             problem: "config.yaml:3:5: site: has no such key\nconfig.yaml:9:1: asn: 0".to_owned(),
         },

@@ -394,12 +394,14 @@ fn explain(flow: Flow) -> Explanation {
         "10.2.0.9" | "fd00:2::9" => Outcome::Routed {
             class: "voice".parse().unwrap(),
             route: "10.2.0.0/16".parse().unwrap(),
+            origin: RouteOrigin::Bgp,
             site: "lisbon".parse().unwrap(),
             choice: site("lisbon", 2).choices.remove(0),
         },
         "10.3.0.9" => Outcome::Routed {
             class: "bulk".parse().unwrap(),
             route: "10.3.0.0/16".parse().unwrap(),
+            origin: RouteOrigin::Stale,
             site: "oslo".parse().unwrap(),
             choice: site("oslo", 3).choices.remove(1),
         },
@@ -408,6 +410,15 @@ fn explain(flow: Flow) -> Explanation {
         },
         "10.9.0.9" => Outcome::Unreachable {
             class: "bulk".parse().unwrap(),
+            withdrawn: None,
+        },
+        "10.6.0.9" => Outcome::Unreachable {
+            class: "bulk".parse().unwrap(),
+            withdrawn: Some(WithdrawnView {
+                prefix: "10.6.0.0/24".parse().unwrap(),
+                last: Some(("oslo".parse().unwrap(), 3 * MINUTE)),
+                configured: false,
+            }),
         },
         _ => Outcome::NotOverlay {
             class: "bulk".parse().unwrap(),

@@ -52,6 +52,7 @@ impl View for Events {
                         ... on PrefixConflict { prefix ownerSiteId loserSiteId }
                         ... on PrefixRefused { prefix siteId }
                         ... on PrefixesChanged { siteId announced count some }
+                        ... on PrefixForgotten { prefix siteId within }
                         ... on ReloadRefused { problem }
                         ... on RoutingRefused { error }
                     }

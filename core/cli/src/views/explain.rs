@@ -25,7 +25,8 @@ impl View for Explain {
             ) {
                 flow { source destination protocol sourcePort destinationPort dscp ingress }
                 policies { policy priority matched mismatch }
-                outcome because policy class strategy route destSiteId replies
+                outcome because policy class strategy route routeOrigin destSiteId replies
+                withdrawn { prefix siteId agoMs }
                 choice {
                     class reason because sinceMs back
                     path { id localUplink remoteUplink relaySiteId }
@@ -52,7 +53,11 @@ impl View for Explain {
         page.field("flow", flow(&explained.flow));
         page.field("policy", policy(&explained));
         if let (Some(route), Some(site)) = (&explained.route, &explained.dest_site_id) {
-            page.field("route", format!("{route} of {site}"));
+            let kept = match explained.route_origin.as_deref() {
+                Some("stale") => ", kept until routing has converged",
+                _ => "",
+            };
+            page.field("route", format!("{route} of {site}{kept}"));
         }
         if let Some(choice) = &explained.choice {
             page.field("path", path(choice));

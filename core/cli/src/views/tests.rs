@@ -184,6 +184,13 @@ async fn explanations() {
         false,
     )
     .await;
+    check(
+        "explain-withdrawn",
+        canned(),
+        &explain("10.6.0.9", 1),
+        false,
+    )
+    .await;
     check("explain-own", canned(), &explain("10.1.0.1", 22), true).await;
     check(
         "explain-not-overlay",

@@ -73,9 +73,22 @@ impl Engine {
 
     /// Forgets a prefix that no site announces any more, so that it is guarded no longer.
     pub(super) fn forget(&mut self, prefix: &IpNet) {
-        if self.learned.forget(prefix) {
-            self.want_change();
-        }
+        let Some(forgotten) = self.learned.forget(prefix) else {
+            return;
+        };
+        let owned = self.ownership.owners.keys().copied();
+        let config = self.config.as_deref();
+        let within = owned
+            .chain(config.into_iter().flat_map(overlay_prefixes))
+            .chain(self.learned.seen())
+            .filter(|wide| wide.contains(prefix))
+            .max_by_key(IpNet::prefix_len);
+        self.report(Event::Forgotten {
+            prefix: *prefix,
+            site: forgotten.last.map(|(site, _)| site),
+            within,
+        });
+        self.want_change();
     }
 
     /// There is news. It is acted on at once, also while we wait after a failure: one step that the

@@ -26,6 +26,7 @@ pub(crate) enum EventDetails {
     PrefixConflict(PrefixConflict),
     PrefixRefused(PrefixRefused),
     Prefixes(PrefixesChanged),
+    Forgotten(PrefixForgotten),
     ReloadRefused(ReloadRefused),
     RoutingRefused(RoutingRefused),
 }
@@ -180,6 +181,18 @@ pub(crate) struct PrefixesChanged {
     some: Vec<String>,
 }
 
+/// An operator had a prefix forgotten that no site announced any more.
+#[derive(SimpleObject)]
+pub(crate) struct PrefixForgotten {
+    /// The prefix.
+    prefix: String,
+    /// Who announced it; `null` where that was before patronusd started.
+    site_id: Option<ID>,
+    /// What it is part of that belongs to the overlay all the same; `null` where packets for it go
+    /// wherever the main table leads.
+    within: Option<String>,
+}
+
 /// A configuration file was read again and refused; nothing has changed.
 #[derive(SimpleObject)]
 pub(crate) struct ReloadRefused {
@@ -275,6 +288,15 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             announced: *announced,
             count: (*count).into(),
             some: some.iter().map(ToString::to_string).collect(),
+        }),
+        E::Forgotten {
+            prefix,
+            site,
+            within,
+        } => EventDetails::Forgotten(PrefixForgotten {
+            prefix: prefix.to_string(),
+            site_id: site.map(|site| from.names.site(site).into()),
+            within: within.map(|wide| wide.to_string()),
         }),
         E::ReloadRefused { problem } => EventDetails::ReloadRefused(ReloadRefused {
             problem: problem.clone(),
