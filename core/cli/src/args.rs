@@ -89,6 +89,10 @@ Examples:
 
     /// The paths to other sites: state, latency, loss, and the classes on them
     #[command(after_help = "\
+HANDSHAKE is how long ago WireGuard last agreed on keys with the far end: little more than two
+minutes at most where packets pass. If it is more, or never, a key, an endpoint or a UDP port is
+wrong; if not, look inside of the tunnel. COST is shown of uplinks where a class goes by it.
+
 Examples:
   patronus paths
   patronus paths --site lisbon --watch

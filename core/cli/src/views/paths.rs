@@ -78,8 +78,8 @@ fn table(paths: &[Path], several_sites: bool) -> Table {
         Column::new("CLASSES", Align::Left)
             .flexible()
             .dispensable(3),
-        Column::new("REASON", Align::Left).flexible().dispensable(5),
-        Column::new("HANDSHAKE", Align::Right).dispensable(6),
+        Column::new("REASON", Align::Left).flexible().dispensable(6),
+        Column::new("HANDSHAKE", Align::Right).dispensable(5),
         Column::new("COST", Align::Right).dispensable(7),
         Column::new("ENDPOINT", Align::Left).dispensable(8),
     ];
