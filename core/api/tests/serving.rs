@@ -85,6 +85,21 @@ async fn paths_are_filtered_and_unknown_is_null() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_hangs_keeps_nobody_from_seeing_the_rest() {
+    let mut canned = Canned::usual();
+    canned.handshakes = None;
+    let server = Server::canned(canned);
+    let query = "{ paths(first: 2) { nodes { id handshaken } } router { problems { message } } }";
+    let started = std::time::Instant::now();
+    let data = server.data(query).await;
+    assert!(started.elapsed().as_secs() < 3, "{:?}", started.elapsed());
+    let path = json!({ "id": "berlin.fibre~lisbon.fibre", "handshaken": null });
+    assert_eq!(data["paths"]["nodes"][0], path);
+    let problem = "site tromso is unreachable: no path to it is up";
+    assert_eq!(data["router"]["problems"][1]["message"], problem);
+}
+
+#[tokio::test]
 async fn numbers_keep_their_digits() {
     let server = Server::canned(Canned::usual());
     let query = "{ paths(first: 1) { nodes { latencyMs packetLossPct } }

@@ -54,21 +54,36 @@ fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
         |view, _| lose(view),
         &["site lisbon is unreachable: no path to it is up"],
     );
-    check(
+    let by_hub = |view: &mut RouterView| {
+        lose(view);
+        let canned = canned::view();
+        let hub = canned.sites.into_iter().find(|it| it.hub);
+        let path = canned
+            .paths
+            .into_iter()
+            .find(|it| it.site.as_str() == "oslo");
+        view.sites.extend(hub);
+        view.paths.extend(path);
+        let lisbon = view.sites.iter_mut().find(|it| it.id.as_str() == "lisbon");
+        lisbon.unwrap().choices[0].path = Some(canned::path_id(3, 1, 1));
+    };
+    let reached = "no path to site lisbon is up: it is reached by oslo";
+    check(|view, _| by_hub(view), &[reached]);
+    // Why its own paths are down is worth knowing all the same.
+    check_with(
+        &all_shook_hands([None; 3]),
         |view, _| {
-            lose(view);
-            let canned = canned::view();
-            let hub = canned.sites.into_iter().find(|it| it.hub);
-            let path = canned
+            by_hub(view);
+            let lost = view
                 .paths
-                .into_iter()
-                .find(|it| it.site.as_str() == "oslo");
-            view.sites.extend(hub);
-            view.paths.extend(path);
-            let lisbon = view.sites.iter_mut().find(|it| it.id.as_str() == "lisbon");
-            lisbon.unwrap().choices[0].path = Some(canned::path_id(3, 1, 1));
+                .iter_mut()
+                .filter(|it| it.state == PathState::Down);
+            lost.for_each(|path| path.cause = PathCause::NeverUp);
         },
-        &["no path to site lisbon is up: it is reached by oslo"],
+        &[&format!(
+            "{reached}; no WireGuard handshake yet on any of 3: compare the keys, the endpoints \
+             and the UDP ports that are open"
+        )],
     );
 }
 

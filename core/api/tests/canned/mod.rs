@@ -38,7 +38,8 @@ pub const BROKEN_LOSS: PathCause = PathCause::Loss {
 #[derive(Clone)]
 pub struct Canned {
     pub view: Option<RouterView>,
-    pub handshakes: Handshakes,
+    /// `None`: a tunnel hangs, and whoever asks waits for ever.
+    pub handshakes: Option<Handshakes>,
     pub bgp: BgpView,
     pub events: Vec<EventRecord>,
     pub reload: ReloadOutcome,
@@ -49,7 +50,7 @@ impl Canned {
     pub fn usual() -> Self {
         Self {
             view: Some(view()),
-            handshakes: handshakes(),
+            handshakes: Some(handshakes()),
             bgp: bgp(),
             events: events(),
             reload: ReloadOutcome::Refused(vec![diagnostic()]),
@@ -74,7 +75,7 @@ impl Canned {
         }
         Self {
             view: Some(view),
-            handshakes: handshakes(),
+            handshakes: Some(handshakes()),
             bgp,
             events: Vec::new(),
             reload: ReloadOutcome::Applied(Vec::new()),
@@ -84,11 +85,15 @@ impl Canned {
     /// Answers until nobody can ask any more.
     pub async fn answer(self, mut requests: mpsc::Receiver<Request>) {
         let view = self.view.clone().map(Arc::new);
+        let mut waiting = Vec::new();
         while let Some(request) = requests.recv().await {
             match request {
                 Request::View(reply) => drop(reply.send(view.clone())),
                 Request::Bfd(reply) => drop(reply.send(bfd())),
-                Request::Handshakes(reply) => drop(reply.send(self.handshakes.clone())),
+                Request::Handshakes(reply) => match self.handshakes.clone() {
+                    Some(handshakes) => drop(reply.send(handshakes)),
+                    None => waiting.push(reply),
+                },
                 Request::Bgp(reply) => drop(reply.send(self.bgp.clone())),
                 Request::Events {
                     after,
