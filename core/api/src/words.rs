@@ -76,9 +76,17 @@ pub fn event(names: &Names, event: &Event) -> String {
             };
             format!("not everything could be applied: {reason}; next attempt {again}")
         }
-        Event::Drift { changes } => {
-            let what = count(*changes, "change");
-            format!("somebody altered what is ours: {what} to put it back")
+        Event::Drift {
+            changes,
+            altered,
+            named,
+        } => {
+            let more = match altered.saturating_sub(named.len()) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let (named, changes) = (named.join(", "), count(*changes, "change"));
+            format!("somebody altered what is ours: {named}{more}; {changes} to put it back")
         }
         Event::RoutingDaemon { daemon, up: true } => format!("{daemon} answers"),
         Event::RoutingDaemon { daemon, up: false } => {

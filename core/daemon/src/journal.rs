@@ -248,8 +248,8 @@ mod tests {
     fn the_last_events_are_kept_and_found_by_number() {
         let mut journal = Journal::default();
         written(|| {
-            for changes in 0..KEPT + 5 {
-                journal.record(Event::Drift { changes });
+            for paths in 0..KEPT + 5 {
+                journal.record(Event::Configured { paths, policies: 0 });
             }
         });
         let numbers = |after, limit| {

@@ -1,7 +1,7 @@
 //! The thread that looks at the kernel and changes it. Everything there blocks.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use patronus_engine::Input;
 use patronus_linux::{Error, Kernel, Places};
@@ -19,6 +19,10 @@ pub enum Job {
     /// Announce the overlay's addresses again.
     Announce,
 }
+
+/// How often everything of ours is looked at, whatever happens. Nobody tells when somebody else
+/// changes the peers of a tunnel.
+const LOOK_AT_ALL_EVERY: Duration = Duration::from_secs(60);
 
 /// How often kernel parameters are looked at, while there is nothing else to do. Nobody tells when
 /// they change, and a package that is installed may set them all anew.
@@ -48,6 +52,7 @@ pub fn start(
 
 fn run(mut kernel: Kernel, inbox: &Receiver<Job>, inputs: &mpsc::Sender<Input>) {
     let mut parameters = kernel.parameters();
+    let mut looked = Instant::now();
     loop {
         let job = match inbox.recv_timeout(LOOK_EVERY) {
             Ok(job) => Some(job),
@@ -55,7 +60,10 @@ fn run(mut kernel: Kernel, inbox: &Receiver<Job>, inputs: &mpsc::Sender<Input>) 
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let input = match job {
-            Some(Job::Observe) => observe(&mut kernel),
+            Some(Job::Observe) => {
+                looked = Instant::now();
+                observe(&mut kernel)
+            }
             Some(Job::Apply(plan)) => {
                 let outcome = kernel.apply(&plan);
                 parameters = kernel.parameters();
@@ -63,10 +71,11 @@ fn run(mut kernel: Kernel, inbox: &Receiver<Job>, inputs: &mpsc::Sender<Input>) 
             }
             None => {
                 let now = kernel.parameters();
-                if now == parameters {
+                if now == parameters && looked.elapsed() < LOOK_AT_ALL_EVERY {
                     continue;
                 }
                 parameters = now;
+                looked = Instant::now();
                 Input::Touched
             }
             Some(Job::Announce) => {

@@ -116,6 +116,8 @@ pub struct Engine {
     dirty: bool,
     /// A difference between them would be our own doing.
     expected: bool,
+    /// What the plan under way puts back, if somebody else altered it.
+    drift: Option<Event>,
     /// Plans in a row that were carried out, and after each of which the kernel still was not as
     /// desired, although nothing new was asked for.
     rounds: u32,
@@ -142,9 +144,7 @@ enum Phase {
     Observing {
         again: bool,
     },
-    Applying {
-        drift: bool,
-    },
+    Applying,
     BackingOff {
         until: Timestamp,
     },
@@ -199,7 +199,7 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let backing_off = match self.phase {
             Phase::BackingOff { until } => Some(until),
-            Phase::Idle | Phase::Observing { .. } | Phase::Applying { .. } => None,
+            Phase::Idle | Phase::Observing { .. } | Phase::Applying => None,
         };
         let ticking = self.config.as_ref().map(|_| self.next_tick);
         [ticking, backing_off, self.learned.next_expiry()]

@@ -8,6 +8,7 @@ pub mod dampening;
 pub mod decide;
 pub mod desired;
 pub mod diff;
+mod drift;
 pub mod engine;
 mod explain;
 pub mod health;

@@ -67,6 +67,10 @@ pub enum Event {
     Drift {
         /// Steps that put it back.
         changes: usize,
+        /// How many things were altered. What went with them is not counted.
+        altered: usize,
+        /// The first of them and what became of each, like `IPv4 rule 1010 removed`.
+        named: Vec<String>,
     },
     /// A routing daemon died or came back.
     RoutingDaemon {

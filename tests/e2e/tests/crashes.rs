@@ -95,7 +95,11 @@ fn forwarding_that_somebody_switches_off_is_switched_on_again() -> Result<()> {
     assert!(took < Duration::from_secs(10), "{took:?}");
     let events = network.patronus.at("berlin")?.json(&["events"])?;
     let mut events = events.as_array().into_iter().flatten();
-    assert!(events.any(|event| event["kind"] == "drift"));
+    let named = |event: &serde_json::Value| event["details"]["named"].to_string();
+    assert!(
+        events
+            .any(|event| event["kind"] == "drift" && named(event).contains("ip_forward set to 0"))
+    );
     network.lab.stop()
 }
 

@@ -22,7 +22,8 @@ fn every_event_is_one_line() {
         "voice to lisbon moved from fibre → fibre to lte → fibre: loss 2.1 % > 1.0 %",
         "12 changes applied in 4.1 ms",
         "not everything could be applied: route add: ENOBUFS; next attempt in 2 s",
-        "somebody altered what is ours: 1 change to put it back",
+        "somebody altered what is ours: IPv4 rule 1010 removed, net/ipv4/ip_forward set to 0 and 3 \
+         more; 7 changes to put it back",
         "bgpd is gone: the kernel keeps forwarding as it was",
         "BGP session with oslo is established",
         "LAN lan1 is down or missing: nobody behind it can be reached",

@@ -49,7 +49,13 @@ pub fn every_event() -> Vec<Event> {
             reason: "route add: ENOBUFS".to_owned(),
             retry_in: Duration::from_secs(2),
         },
-        Event::Drift { changes: 1 },
+        Event::Drift {
+            changes: 7,
+            altered: 5,
+            named: ["IPv4 rule 1010 removed", "net/ipv4/ip_forward set to 0"]
+                .map(str::to_owned)
+                .into(),
+        },
         Event::RoutingDaemon {
             daemon: "bgpd".to_owned(),
             up: false,

@@ -46,7 +46,7 @@ impl View for Events {
                         }
                         ... on Applied { changes tookMs }
                         ... on ApplyFailed { error retryInMs }
-                        ... on Drift { changes }
+                        ... on Drift { changes altered named }
                         ... on RoutingDaemonChanged { daemon up }
                         ... on BgpNeighborChanged { neighbor established because }
                         ... on PrefixConflict { prefix ownerSiteId loserSiteId }

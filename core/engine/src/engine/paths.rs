@@ -110,7 +110,6 @@ impl Engine {
         self.repairs = repairs;
         if !due.is_empty() {
             self.forgotten.extend(due);
-            self.expected = true;
             self.observe();
         }
     }

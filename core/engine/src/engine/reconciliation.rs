@@ -15,6 +15,7 @@ use patronus_model::wireguard::PublicKey;
 use super::{Effect, Engine, Phase};
 use crate::desired::{Remembered, Sources, overlay_prefixes, with_routes};
 use crate::diff::diff;
+use crate::drift::drift;
 use crate::ownership::Ownership;
 
 /// The first wait after a plan failed; it doubles with each failure, up to 128 times this.
@@ -113,7 +114,7 @@ impl Engine {
             // Whatever changed may have changed before the dump reached it: look again.
             Phase::Observing { .. } => Phase::Observing { again: true },
             // It is observed after the plan, and after the wait, anyway.
-            phase @ (Phase::Applying { .. } | Phase::BackingOff { .. }) => phase,
+            phase @ (Phase::Applying | Phase::BackingOff { .. }) => phase,
         };
     }
 
@@ -177,22 +178,17 @@ impl Engine {
     }
 
     pub(super) fn applied(&mut self, now: Timestamp, outcome: ApplyOutcome) {
-        let drift = self.phase == Phase::Applying { drift: true };
         self.phase = Phase::Idle;
+        let drift = self.drift.take();
         if !outcome.failed.is_empty() {
+            drift.into_iter().for_each(|event| self.report(event));
             return self.back_off(now, first_few(&outcome.failed));
         }
         self.rounds += 1;
-        let event = match drift {
-            true => Event::Drift {
-                changes: outcome.done,
-            },
-            false => Event::Applied {
-                changes: outcome.done,
-                took: outcome.took,
-            },
-        };
-        self.report(event);
+        self.report(drift.unwrap_or(Event::Applied {
+            changes: outcome.done,
+            took: outcome.took,
+        }));
         self.observe();
     }
 
@@ -241,7 +237,7 @@ impl Engine {
         let plan = diff(&wanted, observed);
         Remembered::put_back(&mut self.remembered, wanted.routes);
         self.dirty = false;
-        let drift = !std::mem::take(&mut self.expected);
+        let expected = std::mem::take(&mut self.expected);
         if plan.0.is_empty() {
             (self.failures, self.rounds) = (0, 0);
             return;
@@ -254,7 +250,12 @@ impl Engine {
             let reason = format!("without effect: {}", first_few(&steps));
             return self.back_off(now, reason);
         }
-        self.phase = Phase::Applying { drift };
+        // What is found after a plan of ours, that plan or the kernel may have done.
+        self.drift = match expected || self.rounds > 0 {
+            true => None,
+            false => drift(&config, &plan, observed),
+        };
+        self.phase = Phase::Applying;
         self.effects.push_back(Effect::Apply(plan));
     }
 

@@ -126,6 +126,10 @@ pub(crate) struct ApplyFailed {
 pub(crate) struct Drift {
     /// Changes that put it back.
     changes: BigInt,
+    /// How many things were altered. What went with them is not counted.
+    altered: BigInt,
+    /// The first of them and what became of each, like `IPv4 rule 1010 removed`.
+    named: Vec<String>,
 }
 
 /// A routing daemon died or came back.
@@ -249,8 +253,14 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             error: reason.clone(),
             retry_in_ms: whole_ms(*retry_in),
         }),
-        E::Drift { changes } => EventDetails::Drift(Drift {
+        E::Drift {
+            changes,
+            altered,
+            named,
+        } => EventDetails::Drift(Drift {
             changes: (*changes).into(),
+            altered: (*altered).into(),
+            named: named.clone(),
         }),
         E::RoutingDaemon { daemon, up } => EventDetails::RoutingDaemon(RoutingDaemonChanged {
             daemon: daemon.clone(),
