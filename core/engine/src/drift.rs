@@ -37,6 +37,29 @@ pub(crate) fn drift(config: &RouterConfig, plan: &Plan, actual: &KernelState) ->
     })
 }
 
+/// Whether the kernel may change more than what a plan says: things go with what they use, prefixes
+/// leave a peer for another, and some parameters set others.
+pub(crate) fn stirs(plan: &Plan) -> bool {
+    plan.0.iter().any(|change| match change {
+        Change::PutSysctl(..)
+        | Change::RestoreSysctl(_)
+        | Change::PutOverlay(_)
+        | Change::DeleteOverlay(_)
+        | Change::PutTunnel(..)
+        | Change::DeleteTunnel(_)
+        | Change::PutPeer(..)
+        | Change::DeletePeer(..)
+        | Change::DeleteNexthop(_) => true,
+        Change::PutNexthop(..)
+        | Change::PutRoute(..)
+        | Change::DeleteRoute(_)
+        | Change::PutRule(_)
+        | Change::DeleteRule(_)
+        | Change::PutFirewall(_)
+        | Change::DeleteFirewall => false,
+    })
+}
+
 struct Context<'a> {
     config: &'a RouterConfig,
     actual: &'a KernelState,

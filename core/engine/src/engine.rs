@@ -118,6 +118,8 @@ pub struct Engine {
     expected: bool,
     /// What the plan under way puts back, if somebody else altered it.
     drift: Option<Event>,
+    /// The last plan changed things with which the kernel changes others.
+    stirred: bool,
     /// Plans in a row that were carried out, and after each of which the kernel still was not as
     /// desired, although nothing new was asked for.
     rounds: u32,

@@ -15,7 +15,7 @@ use patronus_model::wireguard::PublicKey;
 use super::{Effect, Engine, Phase};
 use crate::desired::{Remembered, Sources, overlay_prefixes, with_routes};
 use crate::diff::diff;
-use crate::drift::drift;
+use crate::drift::{drift, stirs};
 use crate::ownership::Ownership;
 
 /// The first wait after a plan failed; it doubles with each failure, up to 128 times this.
@@ -250,11 +250,13 @@ impl Engine {
             let reason = format!("without effect: {}", first_few(&steps));
             return self.back_off(now, reason);
         }
-        // What is found after a plan of ours, that plan or the kernel may have done.
-        self.drift = match expected || self.rounds > 0 {
+        // What is found right after a plan of ours, that plan may have brought about.
+        let ours = expected || (self.rounds > 0 && self.stirred);
+        self.drift = match ours {
             true => None,
             false => drift(&config, &plan, observed),
         };
+        self.stirred = stirs(&plan);
         self.phase = Phase::Applying;
         self.effects.push_back(Effect::Apply(plan));
     }
