@@ -15,6 +15,7 @@ use crate::bootstrap::{FRR_CONF, FrrPaths};
 use crate::daemon::Daemon;
 use crate::diff::{Change, Plan, diff, script};
 use crate::directory::Directory;
+use crate::drift::{Alteration, alterations};
 use crate::grammar;
 use crate::line::{Line, redact};
 use crate::link::{Link, LinkError};
@@ -31,6 +32,8 @@ pub struct Applied {
     /// The commands that were sent, without those that only enter and leave contexts and without
     /// passwords.
     pub commands: Vec<(Daemon, String)>,
+    /// What was not as it should be before.
+    pub altered: Vec<Alteration>,
     /// Lines that FRR shows though they were not asked for and were taken back: nothing to worry
     /// about, but worth a look after an upgrade of FRR. Without passwords.
     pub leftovers: Vec<(Daemon, String)>,
@@ -220,6 +223,12 @@ async fn transact(
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     let plans = plans(desired, before);
+    for (daemon, tree) in before {
+        let told = plans
+            .get(daemon)
+            .map(|plan| alterations(*daemon, plan, tree));
+        applied.altered.extend(told.unwrap_or_default());
+    }
     for (daemon, plan) in &plans {
         send(links, *daemon, &plan.make, &mut applied).await?;
     }

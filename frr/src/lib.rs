@@ -9,6 +9,7 @@
 //! | What is FRR told, and why? | [`render`] |
 //! | How is a configuration read, written and compared? | [`tree`], [`diff`], `grammar` |
 //! | How does it get into the daemons, and what if one refuses? | [`apply`] |
+//! | What did somebody else alter? | `drift` |
 //! | How are daemons spoken to? | [`vty`], [`link`] |
 //! | What do they say about themselves? | [`state`] |
 //! | Who keeps all that going? | [`supervise`], [`status`], `look` |
@@ -23,6 +24,7 @@ pub mod bootstrap;
 pub mod daemon;
 pub mod diff;
 mod directory;
+mod drift;
 mod grammar;
 pub mod line;
 pub mod link;
@@ -36,6 +38,7 @@ pub mod vty;
 
 pub use bootstrap::FrrPaths;
 pub use daemon::Daemon;
+pub use drift::Alteration;
 pub use render::{Desired, Overlay};
 pub use status::{FrrEvent, FrrStatus};
 pub use supervise::{Frr, FrrHandle, FrrQuery};

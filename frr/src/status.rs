@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::apply::{Applied, ApplyError};
 use crate::daemon::Daemon;
+use crate::drift::Alteration;
 use crate::state::{BfdPeer, PeerSummary, SessionState, Version};
 
 /// How FRR is doing. Always the latest; see [`FrrEvent`] for what happened on the way.
@@ -116,6 +117,8 @@ pub enum FrrEvent {
     },
     /// A configuration is in force, and something had to be changed for it.
     Applied(Applied),
+    /// Somebody else had changed what was in force. It is put back, as the event before says.
+    Altered(Vec<Alteration>),
     /// A configuration is not in force; in words, without passwords.
     ApplyFailed(String),
     /// A session came up.

@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Deadline, sleep_until};
 
-use crate::apply::{ApplyError, Links, apply, is_applied};
+use crate::apply::{Applied, ApplyError, Links, apply, is_applied};
 use crate::bootstrap::FrrPaths;
 use crate::daemon::Daemon;
+use crate::drift::by_others;
 use crate::line::Line;
 use crate::link::{Link, LinkError, LinkEvent};
 use crate::look::Look;
@@ -149,6 +150,7 @@ impl Frr {
             query: query.clone(),
             board,
             config: None,
+            seen: None,
             schedule: Schedule::new(Deadline::now()),
             look: Look::default(),
         };
@@ -281,6 +283,9 @@ struct Supervisor {
     query: FrrQuery,
     board: Board,
     config: Option<Config>,
+    /// When `config` was last seen in force. What is different since then, in daemons that have
+    /// been there since then, somebody else did.
+    seen: Option<Instant>,
     schedule: Schedule,
     look: Look,
 }
@@ -314,6 +319,7 @@ impl Supervisor {
         if config.is_some() && config != self.config {
             self.schedule.retry = FIRST_RETRY;
             self.schedule.check_within(Duration::ZERO);
+            self.seen = None;
         }
         self.config = config;
         self.expect();
@@ -389,21 +395,23 @@ impl Supervisor {
             )
         {
             // `frr.conf` may have been written by a predecessor of ours, or not at all.
-            return self
-                .schedule
-                .check_within(if self.settling() { SETTLE } else { AUDIT });
+            return self.see();
         }
         let outcome = apply(&self.query.links, &self.paths, config, &daemons).await;
         self.publish(start, outcome);
     }
 
-    fn publish(&mut self, start: Instant, outcome: Result<crate::apply::Applied, ApplyError>) {
+    fn publish(&mut self, start: Instant, outcome: Result<Applied, ApplyError>) {
         let last = ApplyStatus {
             at: Instant::now(),
             took: start.elapsed(),
             outcome: outcome.map_err(Arc::new),
         };
         let outcome = last.outcome.clone();
+        let altered = outcome.as_ref().map(|applied| {
+            let seen = self.seen?;
+            Some(by_others(applied, &self.board.status.borrow(), seen))
+        });
         // First the state, then the news: whoever hears of it finds it true.
         self.board
             .status
@@ -411,18 +419,33 @@ impl Supervisor {
         match &outcome {
             Ok(applied) => {
                 self.schedule.retry = FIRST_RETRY;
-                self.schedule
-                    .check_within(if self.settling() { SETTLE } else { AUDIT });
+                self.see();
                 if !applied.is_empty() {
                     tracing::debug!(commands = applied.commands.len(), "configuration applied");
                     self.board.tell(FrrEvent::Applied(applied.clone()));
+                }
+                if let Ok(Some(altered)) = altered
+                    && !altered.is_empty()
+                {
+                    self.board.tell(FrrEvent::Altered(altered));
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "configuration not applied");
                 self.board.tell(FrrEvent::ApplyFailed(error.to_string()));
+                self.seen = None;
                 self.plan_retry(error.is_transient());
             }
+        }
+    }
+
+    /// The configuration is in force.
+    fn see(&mut self) {
+        let settling = self.settling();
+        self.schedule
+            .check_within(if settling { SETTLE } else { AUDIT });
+        if !settling {
+            self.seen = Some(Instant::now());
         }
     }
 

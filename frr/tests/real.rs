@@ -183,6 +183,42 @@ async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_changes_is_put_back_and_told() -> Result<()> {
+    if skipped()? {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-altered")?;
+    let mut one = Router::start(&sandbox, 1)?;
+    let networks = ["10.1.0.0/16", "fd00:1::/48"];
+    one.want(cases::router(1, &networks, cases::sites(1, 2, |_| ())));
+    one.applied().await?;
+    let before = one.shows()?;
+    // Until daemons have read what they start from, all differences are ours.
+    sleep(Duration::from_secs(5)).await;
+    one.configure(&[
+        "router bgp",
+        "address-family ipv4 unicast",
+        "no network 10.1.0.0/16",
+        "network 10.77.0.0/16",
+    ])?;
+    let altered = loop {
+        match one.event().await? {
+            FrrEvent::Altered(altered) => break altered,
+            FrrEvent::ApplyFailed(words) => anyhow::bail!(words),
+            _ => {}
+        }
+    };
+    let words: Vec<_> = altered.iter().map(|it| it.words.as_str()).collect();
+    let expected = [
+        "\"network 10.1.0.0/16 route-map patronus-own\" removed",
+        "\"network 10.77.0.0/16\" added",
+    ];
+    assert_eq!(words, expected);
+    assert_eq!(one.shows()?, before);
+    sandbox.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_dies_is_noticed_at_once_and_loses_no_routes() -> Result<()> {
     if skipped()? {
         return Ok(());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use patronus_engine::Input;
-use patronus_frr::{Daemon, Desired, Frr, FrrEvent, FrrHandle, FrrPaths};
+use patronus_frr::{Alteration, Daemon, Desired, Frr, FrrEvent, FrrHandle, FrrPaths};
 use patronus_model::bgp::BgpInstance;
 use patronus_model::event::Event;
 use tokio::sync::watch;
@@ -36,6 +36,19 @@ pub(crate) fn start(desired: watch::Receiver<Option<Arc<Desired>>>) -> anyhow::R
         info!(?written, "FRR's pathspace prepared");
     }
     Ok(Frr::spawn(paths, desired, std::future::pending()))
+}
+
+/// How many alterations an event names.
+const NAMED: usize = 3;
+
+/// What somebody else altered of FRR's configuration.
+fn drift(altered: &[Alteration]) -> Event {
+    let words = |it: &Alteration| format!("{}: {}", it.daemon, it.words);
+    Event::Drift {
+        changes: altered.len(),
+        altered: altered.len(),
+        named: altered.iter().take(NAMED).map(words).collect(),
+    }
 }
 
 impl Router {
@@ -71,6 +84,7 @@ impl Router {
             FrrEvent::Applied(applied) => {
                 info!(commands = applied.commands.len(), "FRR is configured")
             }
+            FrrEvent::Altered(altered) => self.journal.record(drift(&altered)),
             FrrEvent::ApplyFailed(reason) => {
                 self.journal.record(Event::RoutingRefused { reason });
             }

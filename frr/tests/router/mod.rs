@@ -89,6 +89,13 @@ impl Router {
         self.run_frr(&[VTYSH, "-N", "patronus", "-c", "show running-config"])
     }
 
+    /// Changes its configuration behind the supervisor's back.
+    pub(crate) fn configure(&self, commands: &[&str]) -> Result<()> {
+        let mut words = vec![VTYSH, "-N", "patronus", "-c", "configure terminal"];
+        words.extend(commands.iter().flat_map(|command| ["-c", *command]));
+        self.run_frr(&words).map(drop)
+    }
+
     pub(crate) fn want(&self, desired: Desired) {
         self.desired.send_replace(Some(Arc::new(desired)));
     }

@@ -103,6 +103,40 @@ fn forwarding_that_somebody_switches_off_is_switched_on_again() -> Result<()> {
     network.lab.stop()
 }
 
+#[test]
+fn what_somebody_else_alters_is_put_back_and_named() -> Result<()> {
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    pause(3);
+    let berlin = network.lab.router("berlin")?.node().clone();
+    let vtysh = "vtysh -N patronus -c 'configure terminal' -c 'router bgp' \
+                 -c 'bgp router-id 192.0.2.1'";
+    berlin.run(["sh", "-c", vtysh])?;
+    berlin.run(["ip", "rule", "delete", "pref", "1000"])?;
+    berlin.run(["nft", "delete", "table", "inet", "patronus"])?;
+    let peer = "wg set pat-1-1 peer $(wg show pat-1-1 peers | head -n 1) remove";
+    berlin.run(["sh", "-c", peer])?;
+    let told = [
+        "rule 1000 removed",
+        "nftables table inet patronus changed or removed",
+        "(lisbon) of tunnel pat-1-1 removed",
+        "bgpd: \"bgp router-id ",
+    ];
+    network.wait_until(PATIENCE, |network| {
+        let events = network.patronus.at("berlin")?.json(&["events"])?;
+        let all = events.as_array().into_iter().flatten();
+        let messages: Vec<_> = all
+            .filter(|event| event["kind"] == "drift")
+            .filter_map(|event| event["message"].as_str())
+            .collect();
+        let missing = told
+            .iter()
+            .find(|words| !messages.iter().any(|it| it.contains(**words)));
+        missing.map_or(Ok(true), |it| bail!("{it:?} is not in {messages:#?}"))
+    })?;
+    network.patronus.wait_until_well(PATIENCE)?;
+    network.lab.stop()
+}
+
 /// Kills a program of a site's router by name, and says how long until another has taken its place
 /// and all is well again.
 fn kill(network: &mut Network, site: &str, pattern: &str) -> Result<Duration> {
