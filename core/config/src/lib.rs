@@ -53,6 +53,9 @@ pub struct Outside<'a> {
     /// The content of a password file; white space at its end is ignored. The error says why it
     /// cannot be read, like `permission denied`.
     pub password: &'a dyn Fn(&Path) -> Result<Secret, String>,
+    /// What is in force and is to be replaced, for warnings about what the step from one to the
+    /// other means elsewhere; `None` where nothing is, or nobody knows.
+    pub before: Option<&'a RouterConfig>,
 }
 
 /// A configuration together with the warnings about it, in the order of the file.
@@ -116,6 +119,7 @@ fn parse_alone(text: &str, file_name: &str) -> Result<Parsed, Vec<Diagnostic>> {
     let outside = Outside {
         public_key: &|name| Ok(stand_in(name)),
         password: &|_| Ok(Secret::new("stand-in".to_owned())),
+        before: None,
     };
     parse(text, file_name, &outside)
 }

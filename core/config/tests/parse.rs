@@ -36,6 +36,7 @@ fn read(text: &str) -> RouterConfig {
     let outside = Outside {
         public_key: &|name| Ok(key(name)),
         password: &|_| Ok(Secret::new("secret\n".to_owned())),
+        before: None,
     };
     let (config, warnings) = parse(text, "config.yaml", &outside).unwrap();
     assert_eq!(warnings, []);
@@ -147,6 +148,50 @@ fn a_byte_order_mark_and_windows_lines_do_no_harm() {
 }
 
 #[test]
+fn an_uplink_that_the_other_sites_will_look_for_elsewhere_is_warned_of() {
+    let list = |uplinks: &str| {
+        let one = "  - {name: fibre, interface: wan0}\n";
+        example("minimal.yaml").replace(one, uplinks)
+    };
+    let two = "  - {name: fibre, interface: wan0}\n  - {name: lte, interface: wan1}\n";
+    let before = read(&list(two));
+    let check = |uplinks: &str, expected: &[&str]| {
+        let outside = Outside {
+            public_key: &|name| Ok(key(name)),
+            password: &|_| Ok(Secret::new("secret".to_owned())),
+            before: Some(&before),
+        };
+        let (_, found) = parse(&list(uplinks), "c", &outside).unwrap();
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, words) in found.iter().zip(expected) {
+            assert!(found.contains(words), "{words} is not in {found}");
+        }
+    };
+    check(two, &[]);
+    check("  - {name: cable, slot: 5, interface: wan0}\n", &[]);
+    check(
+        "  - {name: fibre, slot: 3, listen_port: 51820, interface: wan0}\n",
+        &[
+            "c:7:25: warning: uplinks[0].slot: uplink fibre had slot 1 until now: its tunnels are \
+           made anew, and the other sites look for them where they were: give fibre slot 3 in the",
+        ],
+    );
+    // Whoever changes their order changes their numbers.
+    check(
+        "  - {name: lte, interface: wan1}\n  - {name: fibre, interface: wan0}\n",
+        &[
+            "uplinks[0]: uplink lte had slot 2",
+            "give fibre slot 2 and the port 51884 in place of 51820 in the files of all other sites",
+        ],
+    );
+    check(
+        "  - {name: fibre, listen_port: 6000, interface: wan0}\n",
+        &["uplinks[0].listen_port: uplink fibre listened from port 51820 on until now"],
+    );
+}
+
+#[test]
 fn what_lies_outside_is_reported_where_the_file_names_it() {
     let text = example("minimal.yaml").replace(
         "- id: lisbon",
@@ -162,6 +207,7 @@ fn what_lies_outside_is_reported_where_the_file_names_it() {
                         .map(|p| Secret::new(p.to_owned()))
                         .map_err(str::to_owned)
                 },
+                before: None,
             };
             match parse(&text, "c", &outside) {
                 Ok((config, _)) => {

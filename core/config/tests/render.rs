@@ -18,6 +18,7 @@ fn read(text: &str) -> RouterConfig {
     let outside = Outside {
         public_key: &|name| Ok(PublicKey([name.as_str().len() as u8; 32])),
         password: &|_| Ok(Secret::new("from-a-file".to_owned())),
+        before: None,
     };
     let parsed = parse(text, "config.yaml", &outside);
     parsed

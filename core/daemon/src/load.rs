@@ -10,7 +10,7 @@ use patronus_config::{Diagnostic, Outside, Parsed, Severity};
 use patronus_linux::{KeyStore, PrivateKey};
 use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
-use patronus_model::layout::KernelLayout;
+use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
 use crate::places::Places;
@@ -112,6 +112,11 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 /// # Errors
 /// [`LoadError`].
 pub fn load(places: &Places) -> Result<Loaded, LoadError> {
+    load_after(places, None)
+}
+
+/// Reads the configuration that is to follow another.
+fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, LoadError> {
     let file = places.config.display().to_string();
     let bytes = read(&places.config).map_err(|reason| LoadError::Unreadable {
         file: file.clone(),
@@ -137,6 +142,7 @@ pub fn load(places: &Places) -> Result<Loaded, LoadError> {
     let outside = Outside {
         public_key: &public_key,
         password: &password,
+        before,
     };
     let parsed = patronus_config::parse(text, &file, &outside).map_err(LoadError::Invalid)?;
     Ok(Loaded {
@@ -145,13 +151,14 @@ pub fn load(places: &Places) -> Result<Loaded, LoadError> {
     })
 }
 
-/// Reads the configuration for a daemon that runs with this layout. Keys of uplinks that are new
+/// Reads the configuration for a daemon that runs with another. Keys of uplinks that are new
 /// are kept when the configuration can be used.
 ///
 /// # Errors
 /// [`LoadError`]; nothing has been changed then.
-pub fn reload(places: &Places, layout: &KernelLayout) -> Result<Parsed, LoadError> {
-    let loaded = load(places)?;
+pub fn reload(places: &Places, before: &RouterConfig) -> Result<Parsed, LoadError> {
+    let layout = &before.layout;
+    let loaded = load_after(places, Some(before))?;
     if loaded.parsed.0.layout != *layout {
         return Err(LoadError::OtherLayout);
     }
@@ -173,6 +180,32 @@ mod tests {
         fs::read_dir(places.keys()).map_or(0, Iterator::count)
     }
 
+    fn parsed(text: &str) -> RouterConfig {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let loaded = load(&places(elsewhere.path(), text));
+        loaded.unwrap_or_else(|error| panic!("{error}")).parsed.0
+    }
+
+    #[test]
+    fn a_reload_says_which_uplinks_the_other_sites_will_look_for_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml");
+        let running = parsed(example);
+        let places = |text: &str| places(directory.path(), text);
+        let warnings = |text: &str| {
+            let (_, found) = reload(&places(text), &running).unwrap_or_else(|e| panic!("{e}"));
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(warnings(example), [""; 0]);
+        let renumbered = example.replace("{name: fibre, int", "{name: fibre, slot: 3, int");
+        let found = warnings(&renumbered).join("\n");
+        let said = [
+            "uplinks[0].slot: uplink fibre had slot 1",
+            "slot 3 and the port 51948",
+        ];
+        assert!(said.iter().all(|it| found.contains(it)), "{found}");
+    }
+
     #[test]
     fn keys_are_made_when_a_valid_configuration_is_used_and_not_before() {
         let directory = tempfile::tempdir().unwrap();
@@ -182,7 +215,7 @@ mod tests {
         assert_eq!(made(&good), 0, "reading is not using");
         let (config, _) = loaded.keep(&good).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(made(&good), config.uplinks.len());
-        let (again, _) = reload(&good, &config.layout).unwrap_or_else(|e| panic!("{e}"));
+        let (again, _) = reload(&good, &config).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(again, config, "the keys are the same");
     }
 
@@ -203,17 +236,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let example = include_str!("../../../docs/examples/minimal.yaml").to_owned();
         let bad = places(directory.path(), &format!("{example}\nbogus: 1\n"));
-        let layout = KernelLayout::default();
-        assert!(matches!(reload(&bad, &layout), Err(LoadError::Invalid(_))));
+        let running = parsed(&example);
+        let refused = reload(&bad, &running);
+        assert!(matches!(refused, Err(LoadError::Invalid(_))));
         let moved = places(directory.path(), &example);
-        let layout = KernelLayout {
-            table_base: 20_000,
-            ..layout
-        };
-        assert!(matches!(
-            reload(&moved, &layout),
-            Err(LoadError::OtherLayout)
-        ));
+        let mut running = running;
+        running.layout.table_base = 20_000;
+        let refused = reload(&moved, &running);
+        assert!(matches!(refused, Err(LoadError::OtherLayout)));
         assert_eq!(made(&moved), 0);
     }
 }

@@ -17,7 +17,7 @@ use patronus_linux::{FastLane, Follower, Notice};
 use patronus_model::Timestamp;
 use patronus_model::event::Event;
 use patronus_model::ids::{IfName, Slot};
-use patronus_model::layout::{KernelLayout, NexthopId};
+use patronus_model::layout::NexthopId;
 use patronus_model::router::RouterConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -76,6 +76,9 @@ fn lock() -> anyhow::Result<UnixListener> {
 /// Who wants to know what came of a reload.
 type Reply = Option<oneshot::Sender<ReloadOutcome>>;
 
+/// To read the configuration that is to follow this one.
+type Rereading = (Arc<RouterConfig>, Reply);
+
 /// A configuration that has been read again.
 type Reread = (Result<Parsed, LoadError>, Reply);
 
@@ -99,7 +102,7 @@ pub(crate) struct Router {
     /// Why the configuration file was refused when it was read last.
     pub(crate) refused: Option<String>,
     /// Configurations that are being read come back here.
-    reread: (jobs::Sender<Reply>, mpsc::Receiver<Reread>),
+    reread: (jobs::Sender<Rereading>, mpsc::Receiver<Reread>),
 }
 
 impl Router {
@@ -129,7 +132,7 @@ impl Router {
             .ok();
         let mut journal = Journal::default();
         journal.rename(Names::of_config(&config));
-        let reread = start_reader(places.clone(), config.layout.clone())
+        let reread = start_reader(places.clone())
             .context("starting a thread that reads the configuration")?;
         Ok(Self {
             places,
@@ -286,7 +289,7 @@ impl Router {
     /// Reads the configuration again, aside: files may be slow, and failover must not wait.
     pub(crate) fn reload(&self, reply: Option<oneshot::Sender<ReloadOutcome>>) {
         // The thread ends only with us.
-        drop(self.reread.0.send(reply));
+        drop(self.reread.0.send((Arc::clone(&self.config), reply)));
     }
 
     /// Puts a configuration into force. A broken one changes nothing.
@@ -316,13 +319,12 @@ impl Router {
 /// what is in force.
 fn start_reader(
     places: Places,
-    layout: KernelLayout,
-) -> std::io::Result<(jobs::Sender<Reply>, mpsc::Receiver<Reread>)> {
-    let (asked, asking) = jobs::channel::<Reply>();
+) -> std::io::Result<(jobs::Sender<Rereading>, mpsc::Receiver<Reread>)> {
+    let (asked, asking) = jobs::channel::<Rereading>();
     let (back, reread) = mpsc::channel(4);
     let read = move || {
-        for reply in asking {
-            let result = load::reload(&places, &layout);
+        for (running, reply) in asking {
+            let result = load::reload(&places, &running);
             if back.blocking_send((result, reply)).is_err() {
                 return; // We are stopping.
             }

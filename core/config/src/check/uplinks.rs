@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use patronus_model::ids::{IfName, Slot};
 use patronus_model::layout::{KernelLayout, TunnelId};
-use patronus_model::router::{Gateway, Lan, Uplink};
+use patronus_model::router::{Gateway, Lan, RouterConfig, Uplink};
 
 use super::Unique;
 use crate::Outside;
@@ -27,9 +27,51 @@ pub(super) fn uplinks(file: &File, outside: &Outside<'_>, sink: &mut Sink) -> Op
     interfaces(file, sink);
     ports(items, sink);
     let all: Vec<_> = items.iter().map(|at| uplink(at, outside, sink)).collect();
+    if let Some(before) = outside.before {
+        let known = all.iter().zip(items);
+        known
+            .filter_map(|(uplink, at)| Some((uplink.as_ref()?, at)))
+            .for_each(|(uplink, at)| renumbered(uplink, at, before, sink));
+    }
     let mut all: Vec<Uplink> = all.into_iter().collect::<Option<_>>()?;
     all.sort_by_key(|uplink| uplink.slot);
     file.uplinks.value().map(|_| all)
+}
+
+/// Warns of an uplink that the other sites know by another number, or at another port, than it is
+/// going to have: they are not told by anybody but people.
+fn renumbered(new: &Uplink, at: &At<file::Uplink>, before: &RouterConfig, sink: &mut Sink) {
+    let mut uplinks = before.uplinks.iter();
+    let Some(old) = uplinks.find(|old| old.name == new.name) else {
+        return;
+    };
+    let port = match old.listen_port == new.listen_port {
+        true => String::new(),
+        false => format!(
+            " and the port {} in place of {}",
+            new.listen_port, old.listen_port
+        ),
+    };
+    let (name, was, slot) = (&new.name, old.slot, new.slot);
+    if was != slot {
+        let problem = format!(
+            "uplink {name} had slot {was} until now: its tunnels are made anew, and the other \
+             sites look for them where they were"
+        );
+        let help = format!(
+            "give {name} slot {slot}{port} in the files of all other sites, or slot {was} here; \
+             until then its paths are down, or come up only where the other end speaks first"
+        );
+        sink.warning(at.value.slot.place(&at.place), problem, help);
+    } else if !port.is_empty() {
+        let (port, was) = (new.listen_port, old.listen_port);
+        let problem = format!("uplink {name} listened from port {was} on until now");
+        let help = format!(
+            "give {name} port {port} in its endpoint in the files of all other sites; until then \
+             its paths are down, or come up only where this end speaks first"
+        );
+        sink.warning(at.value.listen_port.place(&at.place), problem, help);
+    }
 }
 
 fn unique(items: &[At<file::Uplink>], sink: &mut Sink) {

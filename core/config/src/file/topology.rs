@@ -53,7 +53,7 @@ section!(
         /// Name, unique at this site.
         name: UplinkName, required, eg "fibre";
         /// Number by which the other sites know it, 1 to 8. Give it explicitly when uplinks may
-        /// be removed or reordered.
+        /// be removed or reordered: a new number must go into the files of all other sites.
         slot: Slot, computed "its place in the list", eg "1";
         /// Network interface.
         interface: IfName, required, eg "wan0", "enp1s0";
