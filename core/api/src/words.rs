@@ -7,7 +7,7 @@ use std::time::Duration;
 use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
 use patronus_model::path::PathState;
 use patronus_model::policy::Mismatch;
-use patronus_model::view::{ChoiceView, Explanation, Outcome, WithdrawnView};
+use patronus_model::view::{ChoiceView, Explanation, LanState, LanView, Outcome, WithdrawnView};
 
 use crate::names::Names;
 
@@ -186,6 +186,8 @@ fn moved(names: &Names, decision: &Decision) -> String {
     match (decision.from, decision.reason) {
         (_, Reason::Adopted) => format!("{who} stays on {to}: {cause}"),
         (None, _) => format!("{who} goes over {to}: {cause}"),
+        // What its ends were called is known no more; others may have their numbers by now.
+        (Some(_), Reason::PathGone) => format!("{who} moved to {to}: {cause}"),
         (Some(before), _) => format!("{who} moved from {} to {to}: {cause}", way(before)),
     }
 }
@@ -195,7 +197,7 @@ fn short_reason(reason: Reason) -> String {
     match reason {
         Reason::Initial => "first choice".to_owned(),
         Reason::Adopted => "it was there when patronusd started".to_owned(),
-        Reason::PathGone => "the old path does not exist any more".to_owned(),
+        Reason::PathGone => "a reload removed the path that it was on".to_owned(),
         Reason::PathDown(cause) | Reason::PathDegraded(cause) => cause.to_string(),
         Reason::Preferred { well_for } if well_for.is_zero() => "preferred".to_owned(),
         Reason::Preferred { well_for } => format!("preferred, and well for {}", span(well_for)),
@@ -219,7 +221,7 @@ pub(crate) fn reason(reason: Reason, before: Option<&str>) -> String {
     match reason {
         Reason::Initial => "first choice after a start or a new configuration".to_owned(),
         Reason::Adopted => "its traffic was there already when patronusd started".to_owned(),
-        Reason::PathGone => format!("{before} does not exist any more"),
+        Reason::PathGone => "a reload removed the path that its traffic was on".to_owned(),
         Reason::PathDown(cause) => format!("{before} went down: {cause}"),
         Reason::PathDegraded(cause) => format!("{before} was degraded: {cause}"),
         Reason::Preferred { well_for } if well_for.is_zero() => {
@@ -342,7 +344,9 @@ pub(crate) fn because(explanation: &Explanation) -> String {
         Outcome::NotOverlay { .. } => {
             format!("{destination} is not in the overlay: the main routing table decides")
         }
-        Outcome::Unreachable { withdrawn, .. } => unreachable(destination, withdrawn.as_ref()),
+        Outcome::Unreachable { withdrawn, lan, .. } => {
+            unreachable(destination, withdrawn.as_ref(), lan.as_ref())
+        }
         Outcome::Routed { site, choice, .. } => match choice.path {
             Some(_) => reason(choice.reason, None),
             None => format!("there is no path to {site}"),
@@ -366,7 +370,23 @@ pub(crate) fn replies(outcome: &Outcome) -> Option<String> {
     }
 }
 
-fn unreachable(destination: IpAddr, withdrawn: Option<&WithdrawnView>) -> String {
+fn unreachable(
+    destination: IpAddr,
+    withdrawn: Option<&WithdrawnView>,
+    lan: Option<&LanView>,
+) -> String {
+    if let Some(lan) = lan {
+        let interface = &lan.interface;
+        let state = match lan.state {
+            LanState::Missing => "does not exist",
+            LanState::Down => "is down or has no carrier",
+            LanState::Up | LanState::Unknown => "has no address in its network",
+        };
+        return format!(
+            "{destination} is in a LAN of this site, but its interface {interface} {state}: it is \
+             refused rather than sent elsewhere"
+        );
+    }
     let refused = "it is refused rather than sent in the clear";
     let Some(withdrawn) = withdrawn else {
         return format!(

@@ -41,6 +41,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
     };
     bytes().map_err(|error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Trouble::NoFile(file.to_owned()),
+        ErrorKind::IsADirectory => Trouble::Directory(file.to_owned()),
         _ => Trouble::File(file.to_owned(), error),
     })
 }

@@ -57,6 +57,9 @@ pub(crate) enum Trouble {
          `patronus config example --minimal` the shortest that works", .0.display()
     )]
     NoFile(PathBuf),
+    /// A directory stands where a file is wanted.
+    #[error("{} is a directory. Name the file in it, like {}", .0.display(), .0.join("config.yaml").display())]
+    Directory(PathBuf),
     /// A file cannot be read.
     #[error("cannot read {}: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
@@ -71,7 +74,11 @@ impl Trouble {
         match self {
             // Whoever read our output has seen enough; there is nothing wrong.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::NotFound(_) | Self::NoFile(_) | Self::File(..) | Self::Output(_) => 1,
+            Self::NotFound(_)
+            | Self::NoFile(_)
+            | Self::Directory(_)
+            | Self::File(..)
+            | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::NoSocket(_)
             | Self::NobodyListens(_)
@@ -98,6 +105,7 @@ impl Trouble {
             | Self::NotUnderstood(_)
             | Self::NotInstalled
             | Self::NoFile(_)
+            | Self::Directory(_)
             | Self::File(..)
             | Self::Output(_) => false,
         }

@@ -64,6 +64,15 @@ pub(crate) fn read(text: &str, sink: &mut Sink) -> Option<Rc<Node>> {
         sink.error(&Place::file(Position::START), problem, help);
         return None;
     }
+    if let Some((position, control)) = first_control(text) {
+        let problem = format!(
+            "the control character U+{:04X} is not text",
+            u32::from(control)
+        );
+        let help = "remove it, or write it as \\x.. in double quotes; is this the right file?";
+        sink.error(&Place::file(position), problem, help);
+        return None;
+    }
     let mut builder = Builder::default();
     let result = builder.run(text);
     for (place, problem) in builder.duplicates {
@@ -81,6 +90,19 @@ pub(crate) fn read(text: &str, sink: &mut Sink) -> Option<Rc<Node>> {
             None
         }
     }
+}
+
+/// The first character that YAML 1.2 (section 5.1) does not allow in a text.
+fn first_control(text: &str) -> Option<(Position, char)> {
+    let is_forbidden = |c: &char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    let (at, control) = text.char_indices().find(|(_, c)| is_forbidden(c))?;
+    let before = text.get(..at).unwrap_or_default();
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1);
+    let position = Position {
+        line: number(before.matches('\n').count()),
+        column: number(before.chars().rev().take_while(|c| *c != '\n').count()),
+    };
+    Some((position, control))
 }
 
 /// Why a text is not a tree.
@@ -102,7 +124,8 @@ impl From<ScanError> for Fault {
     fn from(error: ScanError) -> Self {
         let position = position(error.marker());
         let info = error.info();
-        let help = if info.contains("tab") {
+        let names_tabs = |word| matches!(word, "tab" | "tabs");
+        let help = if info.split_whitespace().any(names_tabs) {
             "indent with blanks; YAML does not allow tabs"
         } else if info.contains("while parsing node") || info.contains("anchor") {
             "an alias (*name) needs an anchor (&name) before it; put text with * or & in quotes"

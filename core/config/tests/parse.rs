@@ -229,8 +229,9 @@ fn what_lies_outside_is_reported_where_the_file_names_it() {
         Err("there is no key store".to_owned()),
         Err("permission denied"),
         &[
-            "c:7:12: uplinks[0].name: uplink fibre has no key: there is no key store: let patronusd \
-             make one",
+            "c:7:12: uplinks[0].name: uplink fibre has no key: there is no key store: remove the \
+             file, and `patronusd keys` makes a new key and prints its public half for the other \
+             sites; or put into it what `wg genkey` prints, with owner root and mode 0600",
             "c:12:24: sites[0].bgp_password_file: cannot read /etc/p: permission denied: make it a \
              file that patronusd may read",
         ],
@@ -257,6 +258,31 @@ fn bytes_that_are_not_text_are_shown_where_they_are() {
         found[0].to_string(),
         "c:2:4: not UTF-8: save the file in the encoding UTF-8"
     );
+}
+
+#[test]
+fn control_characters_are_no_text_and_are_shown_where_they_are() {
+    let check = |text: &str, expected: &str| {
+        let found = patronus_config::check(text, "c");
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(expected), "{found:?}");
+    };
+    let good = example("minimal.yaml");
+    check(
+        &good.replacen("berlin", "é\0", 1),
+        "c:4:13: the control character U+0000 is not text: remove it",
+    );
+    check(
+        &good.replacen("The", "\u{7}", 1),
+        "c:1:3: the control character U+0007",
+    );
+    check(
+        &format!("{good}\u{1b}"),
+        "c:17:1: the control character U+001B",
+    );
+    // Windows ends its lines with one.
+    read(&good.replace('\n', "\r\n"));
 }
 
 /// A file with this many other sites.

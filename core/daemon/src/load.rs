@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use patronus_config::{Diagnostic, Outside, Parsed, Severity};
@@ -19,7 +19,7 @@ use crate::places::Places;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("{file}: {reason}. Create it; `patronus config example` prints one to begin with.")]
+    #[error("{file}: {reason}. {}", advice(.file, .reason))]
     Unreadable {
         /// The file.
         file: String,
@@ -49,6 +49,20 @@ pub enum LoadError {
         /// Why.
         reason: String,
     },
+}
+
+/// What to do about a file that cannot be read.
+fn advice(file: &str, reason: &std::io::Error) -> String {
+    match reason.kind() {
+        ErrorKind::NotFound => {
+            "Create it; `patronus config example` prints one to begin with.".to_owned()
+        }
+        ErrorKind::IsADirectory => {
+            let file = file.trim_end_matches('/');
+            format!("Name the file in it, like {file}/config.yaml.")
+        }
+        _ => "The file must be one that root can read.".to_owned(),
+    }
 }
 
 /// How many findings a message holds: it goes to the journal, line by line.
@@ -204,6 +218,45 @@ mod tests {
             "slot 3 and the port 51948",
         ];
         assert!(said.iter().all(|it| found.contains(it)), "{found}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut places = places(directory.path(), "");
+        let error = |places: &Places| load(places).map(drop).unwrap_err().to_string();
+        places.config = directory.path().to_owned();
+        let said = error(&places);
+        let expected = format!(
+            "Name the file in it, like {}/config.yaml",
+            places.config.display()
+        );
+        assert!(
+            said.contains(&expected) && !said.contains("Create"),
+            "{said}"
+        );
+        places.config = directory.path().join("nothing");
+        let said = error(&places);
+        assert!(said.contains("Create it"), "{said}");
+        places.config = directory.path().join("config.yaml/under-a-file");
+        let said = error(&places);
+        assert!(said.contains("root can read"), "{said}");
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_told_with_how_to_make_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml");
+        let places = places(directory.path(), example);
+        fs::create_dir_all(places.keys()).unwrap();
+        fs::write(places.keys().join("fibre"), b"\x00\xff").unwrap();
+        let said = load(&places).map(drop).unwrap_err().to_string();
+        let words = [
+            "keys/fibre: not a private key",
+            "`patronusd keys`",
+            "mode 0600",
+        ];
+        assert!(words.iter().all(|it| said.contains(it)), "{said}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use patronus_model::Timestamp;
 use patronus_model::ids::SiteNumber;
 use patronus_model::policy::{Action, Flow, TrafficClass};
-use patronus_model::router::RouterConfig;
+use patronus_model::router::{Lan, RouterConfig};
 use patronus_model::view::{Explanation, Outcome, WithdrawnView};
 
 use crate::desired::{local_networks, overlay_prefixes};
@@ -66,10 +66,12 @@ impl Engine {
             let guarded = overlay_prefixes(config)
                 .chain(self.learned.seen())
                 .any(|prefix| prefix.contains(&flow.destination));
+            let within = |lan: &&Lan| lan.prefixes.iter().any(|it| it.contains(&flow.destination));
             return Some(match guarded {
                 true => Outcome::Unreachable {
                     class: name,
                     withdrawn: self.withdrawn(now, config, flow.destination),
+                    lan: config.lans.iter().find(within).map(|it| self.lan_view(it)),
                 },
                 false => Outcome::NotOverlay { class: name },
             });

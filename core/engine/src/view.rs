@@ -79,7 +79,7 @@ impl Engine {
         }
     }
 
-    fn lan_view(&self, lan: &Lan) -> LanView {
+    pub(crate) fn lan_view(&self, lan: &Lan) -> LanView {
         let environment = self.environment.as_ref();
         let interface = environment.and_then(|e| e.lans.get(&lan.interface));
         let state = match (environment, interface.map(|it| it.carrier)) {

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use patronus_engine::Input;
 use patronus_model::event::Event;
+use patronus_model::ids::Dscp;
 use patronus_model::layout::HubIndex;
+use patronus_model::policy::{Flow, Protocol};
 use patronus_model::router::Gateway;
-use patronus_model::view::LanState;
+use patronus_model::view::{LanState, Outcome};
 use support::*;
 
 #[test]
@@ -122,4 +124,35 @@ fn every_path_names_the_peer_that_its_tunnel_has() {
             assert!(router.kernel.peers.contains_key(&peer), "{path:?}");
         }
     }
+}
+
+#[test]
+fn an_address_in_a_lan_of_ours_that_is_away_is_explained_by_that() {
+    let mut router = two_uplinks();
+    let flow = Flow {
+        source: "10.2.0.9".parse().unwrap(),
+        destination: "10.1.0.77".parse().unwrap(),
+        protocol: Protocol::UDP,
+        source_port: None,
+        destination_port: None,
+        dscp: Dscp::new(0).unwrap(),
+        ingress: None,
+    };
+    let explained = |router: &Router| {
+        let explained = router.engine.explain(router.now, flow.clone());
+        explained.unwrap().outcome
+    };
+    assert!(matches!(explained(&router), Outcome::NotOverlay { .. }));
+    let mut without = environment(2);
+    without.lans.clear();
+    without.connected.clear();
+    without.foreign.remove(&"10.1.0.0/24".parse().unwrap());
+    router.input(Input::Environment(without));
+    let Outcome::Unreachable { lan: Some(lan), .. } = explained(&router) else {
+        panic!("{:?}", explained(&router));
+    };
+    assert_eq!(
+        (lan.interface.as_str(), lan.state),
+        ("lan0", LanState::Missing)
+    );
 }

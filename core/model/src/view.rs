@@ -291,6 +291,8 @@ pub enum Outcome {
         class: ClassName,
         /// What was announced and is not any more, if the destination is in such a prefix.
         withdrawn: Option<WithdrawnView>,
+        /// The LAN of ours that it is in, whose interface is not as it should be.
+        lan: Option<LanView>,
     },
     /// It travels to a site.
     Routed {

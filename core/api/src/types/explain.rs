@@ -123,7 +123,8 @@ pub(crate) enum Outcome {
     Own,
     /// Its destination is not in the overlay: the main routing table decides.
     NotOverlay,
-    /// It belongs to the overlay, but nobody has announced its destination: it is refused.
+    /// It belongs to the overlay, but nobody has announced its destination, or it is in a LAN of
+    /// this site whose interface is away: it is refused.
     Unreachable,
 }
 

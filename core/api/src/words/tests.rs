@@ -151,8 +151,8 @@ fn every_reason_is_said_shortly_and_at_length() {
         ),
         (
             Reason::PathGone,
-            "the old path does not exist any more",
-            "A does not exist any more",
+            "a reload removed the path that it was on",
+            "a reload removed the path that its traffic was on",
         ),
         (
             down,
@@ -318,4 +318,57 @@ fn ordinals_are_english() {
         "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "111th",
     ];
     assert_eq!(words, expected);
+}
+
+#[test]
+fn an_address_in_a_lan_that_is_away_is_not_said_to_be_unannounced() {
+    let flow = patronus_model::policy::Flow {
+        source: "10.2.0.9".parse().unwrap(),
+        destination: "10.1.0.77".parse().unwrap(),
+        protocol: patronus_model::policy::Protocol::UDP,
+        source_port: None,
+        destination_port: None,
+        dscp: patronus_model::ids::Dscp::new(0).unwrap(),
+        ingress: None,
+    };
+    for (state, expected) in [
+        (LanState::Missing, "lan0 does not exist:"),
+        (LanState::Down, "lan0 is down or has no carrier:"),
+        (LanState::Up, "lan0 has no address in its network:"),
+    ] {
+        let lan = LanView {
+            interface: "lan0".parse().unwrap(),
+            prefixes: Vec::new(),
+            state,
+            addresses: Vec::new(),
+        };
+        let said = because(&Explanation {
+            flow: flow.clone(),
+            policies: Vec::new(),
+            outcome: Outcome::Unreachable {
+                class: "bulk".parse().unwrap(),
+                withdrawn: None,
+                lan: Some(lan),
+            },
+        });
+        let start = "10.1.0.77 is in a LAN of this site, but its interface ";
+        let rest = said.strip_prefix(start).unwrap();
+        assert!(rest.starts_with(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_path_that_a_reload_removed_is_not_named_by_numbers() {
+    let decision = Decision {
+        site: SiteNumber::new(2).unwrap(),
+        class: ClassId::new(1).unwrap(),
+        from: Some(canned::path_id(2, 7, 7)),
+        to: canned::path_id(2, 2, 1),
+        reason: Reason::PathGone,
+        candidates: Vec::new(),
+    };
+    assert_eq!(
+        event(&names(), &Event::Moved(decision)),
+        "voice to lisbon moved to lte → fibre: a reload removed the path that it was on"
+    );
 }

@@ -416,6 +416,7 @@ fn explain(flow: Flow) -> Explanation {
         "10.9.0.9" => Outcome::Unreachable {
             class: "bulk".parse().unwrap(),
             withdrawn: None,
+            lan: None,
         },
         "10.6.0.9" => Outcome::Unreachable {
             class: "bulk".parse().unwrap(),
@@ -424,6 +425,7 @@ fn explain(flow: Flow) -> Explanation {
                 last: Some(("oslo".parse().unwrap(), 3 * MINUTE)),
                 configured: false,
             }),
+            lan: None,
         },
         _ => Outcome::NotOverlay {
             class: "bulk".parse().unwrap(),

@@ -17,6 +17,10 @@ use crate::values::GatewayWord;
 /// The port of the first uplink that names none: WireGuard's usual one.
 const FIRST_PORT: u16 = 51_820;
 
+/// How an uplink gets a key.
+const KEY_HELP: &str = "remove the file, and `patronusd keys` makes a new key and prints its public \
+    half for the other sites; or put into it what `wg genkey` prints, with owner root and mode 0600";
+
 /// Our uplinks, by slot.
 pub(super) fn uplinks(file: &File, outside: &Outside<'_>, sink: &mut Sink) -> Option<Vec<Uplink>> {
     let items = file.uplinks.items();
@@ -190,11 +194,7 @@ fn uplink(at: &At<file::Uplink>, outside: &Outside<'_>, sink: &mut Sink) -> Opti
         Ok(key) => Some(key),
         Err(reason) => {
             let problem = format!("uplink {name} has no key: {reason}");
-            sink.error(
-                file.name.place(&at.place),
-                problem,
-                "let patronusd make one",
-            );
+            sink.error(file.name.place(&at.place), problem, KEY_HELP);
             None
         }
     };

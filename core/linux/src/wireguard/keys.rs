@@ -110,16 +110,19 @@ impl KeyStore {
 }
 
 fn read(file: &Path) -> Result<Option<PrivateKey>, Error> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => Zeroizing::new(text),
+    let text = match fs::read(file) {
+        Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).doing(|| format!("reading {}", file.display())),
     };
-    let key = Key::from_base64(text.trim()).map_err(|_| Error::BadFile {
-        path: file.display().to_string(),
-        problem: "not a private key: it must hold what `wg genkey` prints".to_owned(),
-    })?;
-    Ok(Some(PrivateKey::take(key)))
+    let key = std::str::from_utf8(text.trim_ascii()).map(Key::from_base64);
+    match key {
+        Ok(Ok(key)) => Ok(Some(PrivateKey::take(key))),
+        Ok(Err(_)) | Err(_) => Err(Error::BadFile {
+            path: file.display().to_string(),
+            problem: "not a private key".to_owned(),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -161,10 +164,11 @@ mod tests {
             public.to_string(),
             "DD5yKRfzExcV5+kDnTroDgCU15latdMjiQ59j1hEuk8="
         );
-        fs::write(dir.path().join("dsl"), "x").unwrap();
-        assert!(matches!(
-            store.get(&"dsl".parse().unwrap()),
-            Err(Error::BadFile { .. })
-        ));
+        for rubbish in [b"x".as_slice(), b"", b"\xff\xfe\x00"] {
+            fs::write(dir.path().join("dsl"), rubbish).unwrap();
+            let error = store.get(&"dsl".parse().unwrap()).unwrap_err();
+            let said = error.to_string();
+            assert!(said.ends_with("/dsl: not a private key"), "{said}");
+        }
     }
 }
