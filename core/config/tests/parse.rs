@@ -285,6 +285,29 @@ fn control_characters_are_no_text_and_are_shown_where_they_are() {
     read(&good.replace('\n', "\r\n"));
 }
 
+#[test]
+fn very_many_policies_are_warned_of_and_taken() {
+    let found = |number: u16| {
+        let policies = (1..=number).map(|n| {
+            format!("  - {{name: p{n}, class: standard, match: {{protocol: udp, ports: {n}}}}}\n")
+        });
+        let policies: String = policies.collect();
+        let text = format!("{}policies:\n{policies}", example("minimal.yaml"));
+        let found = patronus_config::check(&text, "c");
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(found(5000), [""; 0]);
+    let found = found(5001);
+    let [warning] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(
+        warning.contains("warning: policies: 5001 policies: whenever"),
+        "{warning}"
+    );
+    assert!(warning.ends_with("at most 5000"), "{warning}");
+}
+
 /// A file with this many other sites.
 fn large(sites: u32) -> String {
     let mut text =
