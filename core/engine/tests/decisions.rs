@@ -67,10 +67,7 @@ fn traffic_returns_only_after_the_hold() {
 #[test]
 fn a_planned_stop_of_the_far_end_moves_nothing() {
     let mut router = two_uplinks();
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::AdminDown);
-        router.seconds(1);
-    }
+    router.bfd_of(2, ALL_FOUR, Liveness::AdminDown, Duration::from_secs(1));
     router.seconds(600);
     assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
 }
@@ -92,9 +89,7 @@ fn a_far_end_that_said_good_bye_on_one_path_only_is_left_when_it_stays_away() {
 #[test]
 fn a_far_kernel_without_its_daemon_is_still_reached_when_our_uplink_goes() {
     let mut router = two_uplinks();
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::AdminDown);
-    }
+    router.bfd_of(2, ALL_FOUR, Liveness::AdminDown, Duration::ZERO);
     router.seconds(600);
     assert_eq!(router.way(2, VOICE), "pat-1-1");
     let mut environment = environment(2);
@@ -268,7 +263,7 @@ fn when_all_are_degraded_traffic_stays() {
         rtt: None,
         loss_permille: Some(200),
     };
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+    for (local, remote) in ALL_FOUR {
         router.input(Input::Measured(path(2, local, remote), bad));
     }
     router.seconds(600);

@@ -8,6 +8,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use patronus_engine::Input;
 use patronus_model::event::{Reason, Verdict};
@@ -35,9 +36,7 @@ fn settled(config: RouterConfig) -> Router {
 }
 
 fn all(router: &mut Router, to: u16, liveness: Liveness) {
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(to, local, remote), liveness);
-    }
+    router.bfd_of(to, ALL_FOUR, liveness, Duration::ZERO);
 }
 
 fn ways(router: &Router, to: u16) -> (&str, &str) {
@@ -65,9 +64,12 @@ fn with_no_path_left_traffic_goes_by_a_hub_in_the_same_instant() {
 #[test]
 fn while_any_path_of_its_own_is_left_no_traffic_of_a_site_goes_by_a_hub() {
     let mut router = settled(config(2, sites(1)));
-    for (local, remote) in [(1, 1), (1, 2), (2, 1)] {
-        router.bfd(path(2, local, remote), Liveness::Silent);
-    }
+    router.bfd_of(
+        2,
+        [(1, 1), (1, 2), (2, 1)],
+        Liveness::Silent,
+        Duration::ZERO,
+    );
     assert_eq!(ways(&router, 2), ("pat-2-2", "pat-2-2"));
     let view = router.engine.view(router.now, router.now).unwrap();
     let candidates = &view.sites[0].choices[0].candidates;

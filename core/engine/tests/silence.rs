@@ -16,10 +16,7 @@ use support::*;
 #[test]
 fn when_every_path_goes_the_last_one_stays() {
     let mut router = two_uplinks();
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::Silent);
-        router.seconds(2);
-    }
+    router.bfd_of(2, ALL_FOUR, Liveness::Silent, Duration::from_secs(2));
     assert_eq!(router.way(2, VOICE), "pat-2-2");
     let moves = router.moves;
     router.seconds(600);
@@ -29,17 +26,14 @@ fn when_every_path_goes_the_last_one_stays() {
 /// A router of two uplinks whose paths have all fallen silent within 60 ms, in this order.
 fn fallen_silent(order: [(u8, u8); 4]) -> Router {
     let mut router = two_uplinks();
-    for (local, remote) in order {
-        router.bfd(path(2, local, remote), Liveness::Silent);
-        router.wait(Duration::from_millis(20));
-    }
+    router.bfd_of(2, order, Liveness::Silent, Duration::from_millis(20));
     router
 }
 
 #[test]
 fn when_every_path_goes_at_once_traffic_is_where_it_was() {
     for order in [
-        [(1, 1), (1, 2), (2, 1), (2, 2)],
+        ALL_FOUR,
         [(2, 2), (2, 1), (1, 2), (1, 1)],
         [(1, 2), (1, 1), (2, 2), (2, 1)],
     ] {
@@ -51,10 +45,12 @@ fn when_every_path_goes_at_once_traffic_is_where_it_was() {
         // The daemon there comes back; its paths do so one after the other.
         router.seconds(5);
         let moves = router.moves;
-        for (local, remote) in [(2, 2), (1, 2), (2, 1), (1, 1)] {
-            router.bfd(path(2, local, remote), Liveness::Up);
-            router.wait(Duration::from_millis(400));
-        }
+        router.bfd_of(
+            2,
+            [(2, 2), (1, 2), (2, 1), (1, 1)],
+            Liveness::Up,
+            Duration::from_millis(400),
+        );
         router.seconds(600);
         assert_eq!(router.moves, moves, "{order:?}");
     }
@@ -62,7 +58,7 @@ fn when_every_path_goes_at_once_traffic_is_where_it_was() {
 
 #[test]
 fn when_only_another_path_comes_back_traffic_takes_it() {
-    let mut router = fallen_silent([(1, 1), (1, 2), (2, 1), (2, 2)]);
+    let mut router = fallen_silent(ALL_FOUR);
     router.seconds(5);
     router.bfd(path(2, 2, 1), Liveness::Up);
     router.wait(Duration::from_millis(1900));
@@ -73,10 +69,8 @@ fn when_only_another_path_comes_back_traffic_takes_it() {
 
 #[test]
 fn a_path_that_came_back_with_its_far_end_is_left_at_once_when_it_dies() {
-    let mut router = fallen_silent([(1, 1), (1, 2), (2, 1), (2, 2)]);
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::Up);
-    }
+    let mut router = fallen_silent(ALL_FOUR);
+    router.bfd_of(2, ALL_FOUR, Liveness::Up, Duration::ZERO);
     router.seconds(60);
     router.bfd(path(2, 1, 1), Liveness::Silent);
     assert_eq!(router.way(2, VOICE), "pat-1-2");
@@ -98,28 +92,17 @@ fn traffic_does_not_go_back_to_an_uplink_that_is_gone() {
 /// Everything as after a planned stop of the far end, two seconds ago.
 fn stopped() -> Router {
     let mut router = two_uplinks();
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::AdminDown);
-    }
+    router.bfd_of(2, ALL_FOUR, Liveness::AdminDown, Duration::ZERO);
     router.seconds(2);
     router
 }
 
 #[test]
 fn a_planned_restart_of_the_far_end_moves_nothing() {
-    for order in [
-        [(1, 1), (1, 2), (2, 1), (2, 2)],
-        [(2, 2), (2, 1), (1, 2), (1, 1)],
-    ] {
+    for order in [ALL_FOUR, [(2, 2), (2, 1), (1, 2), (1, 1)]] {
         let mut router = stopped();
-        for (local, remote) in order {
-            router.bfd(path(2, local, remote), Liveness::NotHeard);
-            router.wait(Duration::from_millis(30));
-        }
-        for (local, remote) in order {
-            router.bfd(path(2, local, remote), Liveness::Up);
-            router.wait(Duration::from_millis(300));
-        }
+        router.bfd_of(2, order, Liveness::NotHeard, Duration::from_millis(30));
+        router.bfd_of(2, order, Liveness::Up, Duration::from_millis(300));
         router.seconds(600);
         assert_eq!((router.way(2, VOICE), router.moves), ("pat-1-1", 0));
     }
@@ -141,13 +124,9 @@ fn a_path_that_died_while_the_far_end_was_stopped_is_left_soon_after_its_return(
 #[test]
 fn a_far_end_that_is_stopped_again_before_it_is_up_is_believed_again() {
     let mut router = stopped();
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::NotHeard);
-    }
+    router.bfd_of(2, ALL_FOUR, Liveness::NotHeard, Duration::ZERO);
     router.seconds(1);
-    for (local, remote) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        router.bfd(path(2, local, remote), Liveness::AdminDown);
-    }
+    router.bfd_of(2, ALL_FOUR, Liveness::AdminDown, Duration::ZERO);
     router.seconds(30);
     let view = router.engine.view(router.now, router.now).unwrap();
     assert!(
@@ -161,12 +140,10 @@ fn a_far_end_that_is_stopped_again_before_it_is_up_is_believed_again() {
 #[test]
 fn a_far_end_that_dies_again_and_again_is_no_flapping_of_its_paths() {
     let mut router = two_uplinks();
-    let paths = [(1, 1), (1, 2), (2, 1), (2, 2)];
+    let paths = ALL_FOUR;
     for _ in 0..6 {
         for liveness in [Liveness::Silent, Liveness::Up] {
-            for (local, remote) in paths {
-                router.bfd(path(2, local, remote), liveness);
-            }
+            router.bfd_of(2, paths, liveness, Duration::ZERO);
             router.seconds(3);
         }
     }

@@ -47,6 +47,9 @@ pub fn path(to: u16, local: u8, remote: u8) -> PathId {
     }
 }
 
+/// The uplinks at the two ends of each path between sites with two uplinks each.
+pub const ALL_FOUR: [(u8, u8); 4] = [(1, 1), (1, 2), (2, 1), (2, 2)];
+
 pub const VOICE: u8 = 1;
 pub const BULK: u8 = 2;
 
@@ -300,6 +303,23 @@ impl Router {
 
     pub fn bfd(&mut self, path: PathId, liveness: Liveness) {
         self.input(Input::Liveness(path, liveness));
+    }
+
+    /// BFD says the same of these paths to a site, one after the other.
+    pub fn bfd_of(
+        &mut self,
+        to: u16,
+        pairs: impl IntoIterator<Item = (u8, u8)>,
+        liveness: Liveness,
+        apart: Duration,
+    ) {
+        for (local, remote) in pairs {
+            self.bfd(path(to, local, remote), liveness);
+            // Not even the tick that is due: what comes at once comes at once.
+            if !apart.is_zero() {
+                self.wait(apart);
+            }
+        }
     }
 
     pub fn all_up(&mut self) {
