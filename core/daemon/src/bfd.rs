@@ -192,7 +192,8 @@ impl BfdHandle {
     ///
     /// A session that stays the same is not disturbed. One whose timers change keeps its state
     /// and polls its peer. One whose interface or addresses change starts anew. One that is no
-    /// longer wanted tells its peer `AdminDown` once.
+    /// longer wanted tells its peer once that its path is down: it is taken away, and whoever waited
+    /// for it as for a daemon that is restarted would lose what goes there.
     ///
     /// # Errors
     /// [`InvalidSessions`]; nothing has changed then.

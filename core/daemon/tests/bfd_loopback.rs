@@ -81,7 +81,7 @@ fn asking_a_driver_that_cannot_get_rid_of_an_event_does_not_block() {
 fn a_session_that_is_no_longer_wanted_says_so_to_its_peer() {
     let (a, b, specs) = pair(4);
     b.watch([]);
-    a.wait_liveness(path(2), Liveness::RemoteAdminDown);
+    a.wait_liveness(path(2), Liveness::Down(Diagnostic::NeighborSignaledDown));
     let gone = || b.handle.snapshot().unwrap().sessions.is_empty();
     wait_until("no session", gone, String::new);
     b.watch([specs[1].clone()]);
@@ -119,7 +119,7 @@ fn sessions_beside_a_changed_one_are_not_disturbed() {
     b.watch([specs[1].clone(), spec(5, "lo", "127.0.6.5", "127.0.6.4")]);
     a.wait_up(path(4));
     a.watch([specs[0].clone()]);
-    b.wait_liveness(path(5), Liveness::RemoteAdminDown);
+    b.wait_liveness(path(5), Liveness::Down(Diagnostic::NeighborSignaledDown));
     assert_eq!(a.session(path(2)).status.since, since);
     assert_eq!(a.session(path(2)).status.counters.downs, 0);
 }

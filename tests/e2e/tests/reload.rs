@@ -219,3 +219,32 @@ fn a_changed_policy_moves_flows_that_are_under_way() -> Result<()> {
     assert_eq!(report.lost(), 0, "{report:?}");
     network.lab.stop()
 }
+
+#[test]
+fn an_uplink_that_a_reload_removes_is_left_by_the_far_end_at_once() -> Result<()> {
+    let _alone = alone();
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    std::thread::sleep(Duration::from_secs(6));
+    // It goes over the uplink that is removed.
+    assert_eq!(network.path_of("lisbon", "berlin", "voice")?, "fibre→fibre");
+    let stream = network.stream("lisbon", "berlin", VOICE, Family::V4)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let berlin = network.patronus.at("berlin")?;
+    let uplinks = berlin.config()["uplinks"]
+        .as_array_mut()
+        .context("a list")?;
+    uplinks.retain(|uplink| uplink["name"] != "fibre");
+    let classes = berlin.config()["classes"]
+        .as_array_mut()
+        .context("a list")?;
+    for class in classes {
+        class["strategy"] = json!({ "preference": ["lte"] });
+    }
+    berlin.write_config()?;
+    berlin.patronus(&["reload"])?;
+    std::thread::sleep(Duration::from_secs(5));
+    let blackout = stream.stop().longest_blackout_ms();
+    assert!(blackout < 2000.0, "{blackout} ms");
+    assert_eq!(network.path_of("lisbon", "berlin", "voice")?, "fibre→lte");
+    network.lab.stop()
+}

@@ -1,6 +1,6 @@
 //! The loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -234,8 +234,13 @@ impl Driver {
 
     fn set_sessions(&mut self, now: Timestamp, wanted: Vec<SessionSpec>, send: &mut SendBatch) {
         let difference = difference(&self.peers, wanted);
+        let anew: BTreeSet<_> = difference.add.iter().map(|spec| spec.path).collect();
         for path in &difference.remove {
-            self.sessions.with(*path, |session| session.admin_down(now));
+            let starts_anew = anew.contains(path);
+            self.sessions.with(*path, |session| match starts_anew {
+                true => session.admin_down(now),
+                false => session.path_down(now),
+            });
         }
         self.flush(send);
         for path in difference.remove {

@@ -204,6 +204,11 @@ impl Session {
         }
     }
 
+    /// Takes the session down because its path is taken away. The peer is told at once.
+    pub fn path_down(&mut self, now: Timestamp) {
+        self.set_state(now, State::Down, Diagnostic::PathDown);
+    }
+
     /// Ends [`Self::admin_down`].
     pub fn enable(&mut self, now: Timestamp) {
         if self.state == State::AdminDown {
