@@ -174,6 +174,11 @@ fn killed_routing_daemons_return_and_no_packet_is_lost_meanwhile() -> Result<()>
             "{daemon}, back after {took:?}: {report:?}"
         );
     }
+    // What a daemon that came back did not know, nobody has altered.
+    let events = network.patronus.at("berlin")?.json(&["events"])?;
+    let mut events = events.as_array().into_iter().flatten();
+    let drift = events.find(|event| event["kind"] == "drift");
+    assert!(drift.is_none(), "{drift:?}");
     network.lab.stop()
 }
 
