@@ -91,8 +91,9 @@ impl Learned {
         self.sites = pairs.collect();
         let known: BTreeSet<SiteNumber> = self.sites.values().copied().collect();
         self.routes.retain(|_, entry| known.contains(&entry.site));
+        // Whose it was, nobody may know; it may have been that of a site which is still there.
         self.seen
-            .retain(|_, seen| seen.site.is_some_and(|site| known.contains(&site)));
+            .retain(|_, seen| seen.site.is_none_or(|site| known.contains(&site)));
         self.memory = usize::try_from(config.bgp.maximum_prefixes).unwrap_or(usize::MAX);
         for (prefix, next_hop) in self.said.clone() {
             self.learn(prefix, next_hop);
@@ -169,7 +170,7 @@ impl Learned {
         true
     }
 
-    /// Takes over what was guarded when we started, until the configuration changes.
+    /// Takes over what was guarded when we started. Nobody knows any more who had announced it.
     pub fn guard(&mut self, now: Timestamp, prefixes: impl Iterator<Item = IpNet>) {
         for prefix in prefixes {
             self.seen.entry(prefix).or_insert(Seen {

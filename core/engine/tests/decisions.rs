@@ -460,10 +460,10 @@ fn what_was_learned_once_stays_guarded_over_reloads_and_restarts() {
 fn routes_that_were_there_when_the_daemon_started_stay() {
     let prefix: ipnet::IpNet = "172.30.0.0/16".parse().unwrap();
     let set = [(prefix, std::net::IpAddr::from([10, 255, 0, 2]))].into();
-    let told = patronus_model::kernel::LearnedDelta {
+    let told = LearnedDelta {
         full: true,
         set,
-        ..Default::default()
+        ..LearnedDelta::default()
     };
     let mut before = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
     before.input(Input::Learned(told.clone()));
@@ -472,13 +472,28 @@ fn routes_that_were_there_when_the_daemon_started_stay() {
     // A daemon hears of routes before it is told its configuration.
     let mut after = Router::unconfigured(before.kernel.clone(), environment(2));
     after.input(Input::Learned(told));
-    after.input(Input::Config(std::sync::Arc::new(config(
-        2,
-        vec![remote(2, 2, None)],
-    ))));
+    let ours = config(2, vec![remote(2, 2, None)]);
+    after.input(Input::Config(std::sync::Arc::new(ours)));
+    let announced = |router: &Router| -> Vec<bool> {
+        let told = |event: &Event| match event {
+            Event::Prefixes { announced, .. } => Some(*announced),
+            _ => None,
+        };
+        router.events.iter().filter_map(told).collect()
+    };
+    assert_eq!(
+        announced(&after),
+        [true],
+        "told when it is known whose it is"
+    );
     after.all_up();
     after.seconds(300);
     let carried = |key: &&patronus_model::kernel::RouteKey| key.prefix == prefix;
     let routes = |router: &Router| router.kernel.routes.keys().filter(carried).count();
     assert_eq!(routes(&after), routes(&before));
+    let mut gone = LearnedDelta::default();
+    gone.removed.insert(prefix);
+    after.input(Input::Learned(gone));
+    after.seconds(300);
+    assert_eq!(announced(&after), [true, false]);
 }

@@ -8,6 +8,7 @@
 mod support;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use patronus_engine::Input;
@@ -203,6 +204,16 @@ fn a_prefix_announced_by_mistake_is_guarded_until_it_is_forgotten() {
     };
     assert_eq!(withdrawn(&router), [prefix]);
     assert_eq!(withdrawn(&again), [prefix]);
+    // Nor does a reload, of whatever, open what is guarded.
+    let mut other = config(1, vec![remote(2, 1, None), remote(3, 1, None)]);
+    other.site.name = "another name".to_owned();
+    for router in [&mut router, &mut again] {
+        router.input(Input::Config(Arc::new(other.clone())));
+        router.seconds(60);
+        assert_eq!(withdrawn(router), [prefix]);
+        let guarded = guard(&router.kernel, "198.51.100.1");
+        assert_eq!(guarded, Some(RouteTarget::Unreachable));
+    }
     // Where something wider leads, it is reached.
     again.input(Input::Learned(LearnedDelta {
         set: [("198.51.0.0/16".parse().unwrap(), [10, 255, 0, 2].into())].into(),

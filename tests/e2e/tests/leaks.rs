@@ -8,10 +8,12 @@ use patronus_e2e::network::{PATIENCE, STANDARD, VOICE, pause};
 use patronus_e2e::{Family, Network};
 use patronus_lab::traffic::{Capture, UdpStream};
 use patronus_lab::{Cut, Signal};
+use serde_json::Value;
 
 /// Everything that only the overlay may carry.
 const OVERLAY: &str = "net 10.0.0.0/8 or net fd00::/16";
 const UPLINKS: [&str; 2] = ["fibre", "lte"];
+const TOPOLOGY: &str = include_str!("../topologies/two-sites.yaml");
 /// BGP's hold time is 9 s, and routes which nobody confirms are kept for a while after it.
 const UNTIL_BGP_HAS_FORGOTTEN: Duration = Duration::from_secs(25);
 
@@ -127,6 +129,20 @@ fn survive_everything(network: &mut Network) -> Result<()> {
     during(network, &watch, "all paths swallowed", |network| {
         swallow(network)?;
         std::thread::sleep(UNTIL_BGP_HAS_FORGOTTEN);
+        watch.assert_nothing_seen("all paths swallowed")?;
+        let routes = network.patronus.at("berlin")?.json(&["routes"])?;
+        let routes = routes.as_array().into_iter().flatten();
+        let is_learned = |route: &&Value| route["origin"] == "bgp" || route["origin"] == "stale";
+        let learned: Vec<_> = routes.filter(is_learned).collect();
+        assert!(learned.is_empty(), "BGP has not forgotten {learned:?}");
+        // A new daemon knows only from the kernel what there was, and still does after a reload.
+        let berlin = network.patronus.at("berlin")?;
+        berlin.daemon()?.stop(Duration::from_secs(5))?;
+        berlin.start_daemon()?;
+        berlin.config()["site"]["name"] = "another name".into();
+        berlin.write_config()?;
+        berlin.patronus(&["reload"])?;
+        pause(5);
         Ok(())
     })?;
     during(
@@ -196,23 +212,28 @@ fn control(network: &mut Network, watch: &Watch) -> Result<()> {
     Ok(())
 }
 
+/// Otherwise what was announced is kept for two minutes.
+fn forget_soon(config: &mut Value) {
+    config["bgp"]["graceful_restart"] = "off".into();
+}
+
 #[test]
 fn nothing_leaves_in_the_clear_where_the_overlay_has_prefixes() -> Result<()> {
-    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    let mut network = Network::up_with(TOPOLOGY, |_, config| forget_soon(config))?;
     survive_everything(&mut network)?;
     network.lab.stop()
 }
 
 #[test]
 fn nothing_leaves_in_the_clear_where_prefixes_are_only_learned() -> Result<()> {
-    let mut network =
-        Network::up_with(include_str!("../topologies/two-sites.yaml"), |_, config| {
-            let overlay = config
-                .pointer_mut("/overlay")
-                .and_then(|it| it.as_object_mut());
-            let prefixes = overlay.and_then(|overlay| overlay.remove("prefixes"));
-            assert!(prefixes.is_some(), "there was nothing to remove");
-        })?;
+    let mut network = Network::up_with(TOPOLOGY, |_, config| {
+        forget_soon(config);
+        let overlay = config
+            .pointer_mut("/overlay")
+            .and_then(|it| it.as_object_mut());
+        let prefixes = overlay.and_then(|overlay| overlay.remove("prefixes"));
+        assert!(prefixes.is_some(), "there was nothing to remove");
+    })?;
     survive_everything(&mut network)?;
     network.lab.stop()
 }

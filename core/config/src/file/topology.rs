@@ -42,7 +42,8 @@ section!(
         ipv6: Ipv6Net, optional, eg "fd00:255::1/64";
         /// Further prefixes that must never leave by an uplink in the clear, whether a route to
         /// them is known or not. The overlay's networks and the prefixes of all sites are guarded
-        /// anyway.
+        /// anyway; prefixes that are nowhere in this file, and only announced by BGP, from when the
+        /// router first hears of them after it has booted.
         prefixes: Many<Network>, optional, eg "[10.0.0.0/8, fd00::/8]";
     }
 );

@@ -34,6 +34,7 @@ impl Engine {
         self.note_changed_endpoints(old.as_deref(), &config);
         self.reset_choices(now, old.as_deref(), &config);
         self.own();
+        self.tell_of_prefixes();
         self.report(Event::Configured {
             paths: self.topology.paths.len(),
             policies: config.policies.len(),
