@@ -35,20 +35,23 @@ pub fn session(watch: Watch, timers: BfdTimers) -> SessionSpec {
 /// has as many inputs before it as there is room for, which are thousands.
 pub fn pass_on(event: &BfdEvent, inputs: &mpsc::Sender<Input>) {
     if let Event::StateChanged(change) = &event.event
-        && let Some(liveness) = liveness(change.liveness())
+        && let Some(liveness) = liveness(change.liveness(), change.remote_diagnostic)
     {
         // It fails only when the engine has ended.
         let _ = inputs.blocking_send(Input::Liveness(event.path, liveness));
     }
 }
 
-fn liveness(session: Session) -> Option<Liveness> {
+fn liveness(session: Session, remote: Diagnostic) -> Option<Liveness> {
     match session {
         Session::Up => Some(Liveness::Up),
         Session::RemoteAdminDown => Some(Liveness::AdminDown),
         // Only a planned stop does that, and then nobody is interested any more.
         Session::AdminDown => None,
-        Session::Down(Diagnostic::NeighborSignaledDown) => Some(Liveness::NotHeard),
+        Session::Down(Diagnostic::NeighborSignaledDown) => Some(match remote {
+            Diagnostic::PathDown => Liveness::GivenUp,
+            _ => Liveness::NotHeard,
+        }),
         Session::Down(_) => Some(Liveness::Silent),
     }
 }

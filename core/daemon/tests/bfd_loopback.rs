@@ -88,6 +88,15 @@ fn a_session_that_is_no_longer_wanted_says_so_to_its_peer() {
     a.wait_up(path(2));
 }
 
+/// Its far end waits for it, as for a daemon that is restarted.
+#[test]
+fn a_session_that_starts_anew_at_another_address_says_that_it_stops_on_purpose() {
+    let (a, b, [_, theirs]) = pair(6);
+    let local = "127.0.6.3".parse().unwrap();
+    b.watch([SessionSpec { local, ..theirs }]);
+    a.wait_liveness(path(2), Liveness::RemoteAdminDown);
+}
+
 #[test]
 fn other_timers_are_negotiated_while_the_session_stays_up() {
     let (a, b, [mut ours, _]) = pair(5);

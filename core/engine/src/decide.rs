@@ -126,6 +126,31 @@ fn is_silent(option: &Contender<'_>) -> bool {
     (option.health.state, option.health.cause) == (PathState::Down, PathCause::Silent)
 }
 
+/// Whether a path fell silent together with all others to its site, and has not come back.
+fn waits_for_far_end(current: &Contender<'_>, circumstances: Circumstances) -> bool {
+    let since = current.health.since;
+    let silence = circumstances.silence;
+    is_silent(current)
+        && !current.relay
+        && silence.is_some_and(|last| since <= last && last.since(since) <= AT_ONCE)
+}
+
+/// Whether traffic stays on a path that fell silent together with all others, because those which
+/// came back have not been there for so long that it must be given up: see ADR 0020.
+#[must_use]
+pub fn is_given_time(
+    now: Timestamp,
+    current: &Contender<'_>,
+    circumstances: Circumstances,
+    options: &[Contender<'_>],
+) -> bool {
+    let too_long = |option: &Contender<'_>| {
+        let viable = matches!(option.health.state, PathState::Up | PathState::Degraded);
+        viable && now.since(option.health.since) >= COME_BACK
+    };
+    waits_for_far_end(current, circumstances) && !options.iter().any(too_long)
+}
+
 /// Paths that fall silent within this time fell silent at once. Detection takes 300 ms by default,
 /// and packets have jitter, so that of paths which died together one is missed up to that much later
 /// than another.
@@ -267,15 +292,6 @@ impl Judge<'_> {
         (is_it && nothing_lives && home.id != self.current.id).then_some(home.id)
     }
 
-    /// Whether the present path fell silent together with all others, and has not come back.
-    fn waits_for_far_end(&self) -> bool {
-        let since = self.current.health.since;
-        let silence = self.circumstances.silence;
-        is_silent(&self.current)
-            && !self.current.relay
-            && silence.is_some_and(|last| since <= last && last.since(since) <= AT_ONCE)
-    }
-
     /// Why traffic should move to this path, if anything speaks for it.
     fn reason(&self, option: &Contender<'_>) -> Option<Reason> {
         let (current, better) = (self.current.health, option.health);
@@ -355,7 +371,7 @@ impl Judge<'_> {
             since.and_then(|since| rest(failover.cooldown, since))
         };
         let wait = match reason {
-            Reason::PathDown(_) if self.waits_for_far_end() => {
+            Reason::PathDown(_) if waits_for_far_end(&self.current, self.circumstances) => {
                 rest(COME_BACK, self.now.since(option.health.since))
                     .map(|remaining| Verdict::HoldingDown { remaining })
             }

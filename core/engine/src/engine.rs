@@ -22,7 +22,7 @@ use patronus_model::path::{Liveness, Measurement, PathCause, PathState};
 use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
-use crate::decide::Choice;
+use crate::decide::{Choice, is_given_time};
 use crate::desired::Remembered;
 use crate::health::PathHealth;
 use crate::learned::Learned;
@@ -223,8 +223,8 @@ impl Engine {
     }
 
     /// For each class towards each site: whether any path lives, and whether the chosen one does.
-    /// A path that was adopted, or whose far end was stopped on purpose, gets the benefit of the
-    /// doubt.
+    /// A path that was adopted, whose far end was stopped on purpose, or which is given time to come
+    /// back with it, gets the benefit of the doubt.
     pub fn liveness_by_choice(&self) -> impl Iterator<Item = (bool, bool)> + '_ {
         self.choices.iter().map(|((site, _), choice)| {
             let lives =
@@ -237,9 +237,17 @@ impl Engine {
                 .iter()
                 .any(|c| lives(c.health) && !(stopped && c.relay));
             let doubtful = |health: &PathHealth| health.state == PathState::Unknown;
+            let current = contenders.iter().find(|c| Some(c.id) == choice.path);
+            let given_time =
+                current
+                    .zip(self.config.as_deref())
+                    .is_some_and(|(current, config)| {
+                        let circumstances = self.circumstances(config, *site);
+                        is_given_time(self.now, current, circumstances, &contenders)
+                    });
             (
                 any,
-                chosen.is_some_and(|health| lives(health) || doubtful(health)),
+                given_time || chosen.is_some_and(|health| lives(health) || doubtful(health)),
             )
         })
     }

@@ -74,13 +74,14 @@ impl PathHealth {
     pub fn hear(&mut self, now: Timestamp, liveness: Liveness) {
         // A session that has not been up yet says nothing new by being down.
         let news = match liveness {
-            Liveness::Silent | Liveness::NotHeard => self.liveness.is_some(),
+            Liveness::Silent | Liveness::NotHeard | Liveness::GivenUp => self.liveness.is_some(),
             Liveness::Up | Liveness::AdminDown => true,
         };
         if self.liveness == Some(Liveness::AdminDown) {
             // A daemon that starts again begins with sessions that are down.
             match liveness {
                 Liveness::NotHeard => return self.far_end_is_back(now, PathCause::NotHeard),
+                Liveness::GivenUp => return self.far_end_is_back(now, PathCause::GivenUp),
                 Liveness::Silent => return self.far_end_is_back(now, PathCause::Silent),
                 Liveness::AdminDown if self.returned.is_none() => return,
                 Liveness::AdminDown | Liveness::Up => {}
@@ -189,6 +190,7 @@ impl PathHealth {
             },
             Some(Liveness::Silent) => (PathState::Down, PathCause::Silent),
             Some(Liveness::NotHeard) => (PathState::Down, PathCause::NotHeard),
+            Some(Liveness::GivenUp) => (PathState::Down, PathCause::GivenUp),
             Some(Liveness::Up) => self.quality(params),
         }
     }
@@ -244,7 +246,7 @@ mod tests {
     fn each_cause_gives_its_state() {
         let limit = Duration::from_millis(300);
         let measured = Duration::from_millis(301);
-        let cases: [(fn(&mut PathHealth), _); 6] = [
+        let cases: [(fn(&mut PathHealth), _); 7] = [
             (
                 |h| h.uplink_usable = false,
                 (PathState::Down, PathCause::UplinkDown),
@@ -256,6 +258,10 @@ mod tests {
             (
                 |h| h.hear(at(20), Liveness::NotHeard),
                 (PathState::Down, PathCause::NotHeard),
+            ),
+            (
+                |h| h.hear(at(20), Liveness::GivenUp),
+                (PathState::Down, PathCause::GivenUp),
             ),
             (
                 |h| h.hear(at(20), Liveness::AdminDown),

@@ -12,6 +12,8 @@ pub enum Liveness {
     Silent,
     /// The far end says that it does not hear us.
     NotHeard,
+    /// The far end says that it has this path no more.
+    GivenUp,
     /// The far end has been stopped on purpose: nothing is known, and nothing need move.
     AdminDown,
 }
@@ -55,6 +57,8 @@ pub enum PathCause {
     Silent,
     /// The far end does not hear us.
     NotHeard,
+    /// The far end has this path no more: its configuration has changed.
+    GivenUp,
     /// The far end was stopped on purpose.
     AdminDown,
     /// The far end was stopped on purpose, and did not come back.
@@ -85,6 +89,7 @@ impl fmt::Display for PathCause {
             Self::UplinkDown => f.write_str("the uplink has no carrier or no address"),
             Self::Silent => f.write_str("nothing is heard from the far end"),
             Self::NotHeard => f.write_str("the far end does not hear us"),
+            Self::GivenUp => f.write_str("the far end has removed this path"),
             Self::AdminDown => f.write_str("the far end was stopped on purpose"),
             Self::StayedAway => {
                 f.write_str("the far end was stopped on purpose and did not come back")
