@@ -47,15 +47,23 @@ use read::{At, Read};
 
 /// What a configuration refers to, but does not hold.
 pub struct Outside<'a> {
-    /// The public half of the key of one of our uplinks. The error says why there is none, like
-    /// `there is no key store at /var/lib/patronus/keys`.
-    pub public_key: &'a dyn Fn(&UplinkName) -> Result<PublicKey, String>,
+    /// The public half of the key of one of our uplinks.
+    pub public_key: &'a dyn Fn(&UplinkName) -> Result<PublicKey, NoKey>,
     /// The content of a password file; white space at its end is ignored. The error says why it
     /// cannot be read, like `permission denied`.
     pub password: &'a dyn Fn(&Path) -> Result<Secret, String>,
     /// What is in force and is to be replaced, for warnings about what the step from one to the
     /// other means elsewhere; `None` where nothing is, or nobody knows.
     pub before: Option<&'a RouterConfig>,
+}
+
+/// Why an uplink has no key, in words like `keys/fibre: permission denied`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoKey {
+    /// What is kept as its key is none.
+    Invalid(String),
+    /// Its key cannot be read. It may well be good.
+    Unreadable(String),
 }
 
 /// A configuration together with the warnings about it, in the order of the file.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use expect_test::expect_file;
-use patronus_config::{Outside, check, decode, parse};
+use patronus_config::{NoKey, Outside, check, decode, parse};
 use patronus_model::bgp::BgpTimers;
 use patronus_model::ids::UplinkName;
 use patronus_model::layout::KernelLayout;
@@ -171,6 +171,10 @@ fn an_uplink_that_the_other_sites_will_look_for_elsewhere_is_warned_of() {
     check(two, &[]);
     check("  - {name: cable, slot: 5, interface: wan0}\n", &[]);
     check(
+        "  - {name: copper, interface: wan0}\n",
+        &["uplinks[0].name: uplink copper has slot 1 in place of fibre, and another key"],
+    );
+    check(
         "  - {name: fibre, slot: 3, listen_port: 51820, interface: wan0}\n",
         &[
             "c:7:25: warning: uplinks[0].slot: uplink fibre had slot 1 until now: its tunnels are \
@@ -197,43 +201,53 @@ fn what_lies_outside_is_reported_where_the_file_names_it() {
         "- id: lisbon",
         "- id: lisbon\n    bgp_password_file: /etc/p",
     );
-    let check =
-        |key: Result<PublicKey, String>, password: Result<&str, &str>, expected: &[&str]| {
-            let outside = Outside {
-                public_key: &|_| key.clone(),
-                password: &|path| {
-                    assert_eq!(path, Path::new("/etc/p"));
-                    password
-                        .map(|p| Secret::new(p.to_owned()))
-                        .map_err(str::to_owned)
-                },
-                before: None,
-            };
-            match parse(&text, "c", &outside) {
-                Ok((config, _)) => {
-                    assert_eq!(expected, <[&str; 0]>::default());
-                    assert_eq!(
-                        config.remotes[0].bgp_password.as_ref().unwrap().expose(),
-                        "p"
-                    );
-                }
-                Err(found) => {
-                    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-                    assert_eq!(found, expected);
-                }
-            }
+    let check = |key: Result<PublicKey, NoKey>, password: Result<&str, &str>, expected: &[&str]| {
+        let outside = Outside {
+            public_key: &|_| key.clone(),
+            password: &|path| {
+                assert_eq!(path, Path::new("/etc/p"));
+                password
+                    .map(|p| Secret::new(p.to_owned()))
+                    .map_err(str::to_owned)
+            },
+            before: None,
         };
+        match parse(&text, "c", &outside) {
+            Ok((config, _)) => {
+                assert_eq!(expected, <[&str; 0]>::default());
+                assert_eq!(
+                    config.remotes[0].bgp_password.as_ref().unwrap().expose(),
+                    "p"
+                );
+            }
+            Err(found) => {
+                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                assert_eq!(found, expected);
+            }
+        }
+    };
     let good = PublicKey([1; 32]);
     check(Ok(good), Ok("p\n"), &[]);
     check(
-        Err("there is no key store".to_owned()),
+        Err(NoKey::Unreadable(
+            "keys/fibre: permission denied".to_owned(),
+        )),
         Err("permission denied"),
         &[
-            "c:7:12: uplinks[0].name: uplink fibre has no key: there is no key store: remove the \
-             file, and `patronusd keys` makes a new key and prints its public half for the other \
-             sites; or put into it what `wg genkey` prints, with owner root and mode 0600",
+            "c:7:12: uplinks[0].name: uplink fibre has no key: keys/fibre: permission denied: make \
+             it a file that patronusd may read",
             "c:12:24: sites[0].bgp_password_file: cannot read /etc/p: permission denied: make it a \
              file that patronusd may read",
+        ],
+    );
+    check(
+        Err(NoKey::Invalid("keys/fibre: not a private key".to_owned())),
+        Ok("p"),
+        &[
+            "c:7:12: uplinks[0].name: uplink fibre has no key: keys/fibre: not a private key: put \
+             back into it what `wg genkey` had printed, with owner root and mode 0600; or remove \
+             the file, and `patronusd keys` makes a new key and prints its public half, which all \
+             other sites need then",
         ],
     );
     check(

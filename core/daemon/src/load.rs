@@ -6,12 +6,11 @@ use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use patronus_config::{Diagnostic, Outside, Parsed, Severity};
+use patronus_config::{Diagnostic, NoKey, Outside, Parsed, Severity};
 use patronus_linux::{KeyStore, PrivateKey};
 use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
 use patronus_model::router::RouterConfig;
-use patronus_model::wireguard::PublicKey;
 
 use crate::places::Places;
 
@@ -19,7 +18,7 @@ use crate::places::Places;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("{file}: {reason}. {}", advice(.file, .reason))]
+    #[error("{file}: {reason}{}", advice(.file, .reason))]
     Unreadable {
         /// The file.
         file: String,
@@ -51,17 +50,19 @@ pub enum LoadError {
     },
 }
 
-/// What to do about a file that cannot be read.
+/// What to do about a file that cannot be read, where that is known.
 fn advice(file: &str, reason: &std::io::Error) -> String {
     match reason.kind() {
         ErrorKind::NotFound => {
-            "Create it; `patronus config example` prints one to begin with.".to_owned()
+            ". Create it; `patronus config example` prints one to begin with.".to_owned()
         }
         ErrorKind::IsADirectory => {
             let file = file.trim_end_matches('/');
-            format!("Name the file in it, like {file}/config.yaml.")
+            format!(". Name the file in it, like {file}/config.yaml.")
         }
-        _ => "The file must be one that root can read.".to_owned(),
+        ErrorKind::NotADirectory => ". What it should be in is a file.".to_owned(),
+        ErrorKind::PermissionDenied => ". Make it a file that root can read.".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -121,6 +122,13 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn no_key(error: patronus_linux::Error) -> NoKey {
+    match error {
+        patronus_linux::Error::BadFile { .. } => NoKey::Invalid(error.report()),
+        other => NoKey::Unreadable(other.report()),
+    }
+}
+
 /// Reads the configuration. Changes nothing.
 ///
 /// # Errors
@@ -139,8 +147,8 @@ fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, 
     let text = patronus_config::decode(&bytes, &file).map_err(LoadError::Invalid)?;
     let store = KeyStore::new(&places.keys());
     let new_keys = RefCell::new(BTreeMap::new());
-    let public_key = |uplink: &UplinkName| -> Result<PublicKey, String> {
-        if let Some(key) = store.get(uplink).map_err(|error| error.report())? {
+    let public_key = |uplink: &UplinkName| {
+        if let Some(key) = store.get(uplink).map_err(no_key)? {
             return Ok(key);
         }
         let mut new_keys = new_keys.borrow_mut();
@@ -240,7 +248,7 @@ mod tests {
         assert!(said.contains("Create it"), "{said}");
         places.config = directory.path().join("config.yaml/under-a-file");
         let said = error(&places);
-        assert!(said.contains("root can read"), "{said}");
+        assert!(said.contains("should be in is a file"), "{said}");
     }
 
     #[test]

@@ -7,19 +7,21 @@ use patronus_model::layout::{KernelLayout, TunnelId};
 use patronus_model::router::{Gateway, Lan, RouterConfig, Uplink};
 
 use super::Unique;
-use crate::Outside;
 use crate::diagnostic::Sink;
 use crate::file::{self, File, Gateways};
 use crate::place::Place;
 use crate::read::{At, Field};
 use crate::values::GatewayWord;
+use crate::{NoKey, Outside};
 
 /// The port of the first uplink that names none: WireGuard's usual one.
 const FIRST_PORT: u16 = 51_820;
 
-/// How an uplink gets a key.
-const KEY_HELP: &str = "remove the file, and `patronusd keys` makes a new key and prints its public \
-    half for the other sites; or put into it what `wg genkey` prints, with owner root and mode 0600";
+/// What to do about a key that is none. Nothing less than this may cost anybody a key: without the
+/// old one a site is cut off from all others.
+const INVALID_KEY: &str = "put back into it what `wg genkey` had printed, with owner root and mode \
+    0600; or remove the file, and `patronusd keys` makes a new key and prints its public half, which \
+    all other sites need then";
 
 /// Our uplinks, by slot.
 pub(super) fn uplinks(file: &File, outside: &Outside<'_>, sink: &mut Sink) -> Option<Vec<Uplink>> {
@@ -47,7 +49,9 @@ pub(super) fn uplinks(file: &File, outside: &Outside<'_>, sink: &mut Sink) -> Op
 fn renumbered(new: &Uplink, at: &At<file::Uplink>, before: &RouterConfig, sink: &mut Sink) {
     let mut uplinks = before.uplinks.iter();
     let Some(old) = uplinks.find(|old| old.name == new.name) else {
-        return;
+        let mut uplinks = before.uplinks.iter();
+        let predecessor = uplinks.find(|old| old.slot == new.slot);
+        return renamed(new, at, predecessor, sink);
     };
     let port = match old.listen_port == new.listen_port {
         true => String::new(),
@@ -76,6 +80,25 @@ fn renumbered(new: &Uplink, at: &At<file::Uplink>, before: &RouterConfig, sink: 
         );
         sink.warning(at.value.listen_port.place(&at.place), problem, help);
     }
+}
+
+/// Warns of an uplink in the place of another one, which has another key because keys are kept by
+/// names.
+fn renamed(new: &Uplink, at: &At<file::Uplink>, old: Option<&Uplink>, sink: &mut Sink) {
+    let Some(old) = old.filter(|old| old.public_key != new.public_key) else {
+        return;
+    };
+    let (name, slot) = (&new.name, new.slot);
+    let problem = format!(
+        "uplink {name} has slot {slot} in place of {}, and another key",
+        old.name
+    );
+    let help = format!(
+        "give the key that `patronusd keys` prints for {name} to all other sites; if it is only a \
+         new name, rename the key file of {} first",
+        old.name
+    );
+    sink.warning(at.value.name.place(&at.place), problem, help);
 }
 
 fn unique(items: &[At<file::Uplink>], sink: &mut Sink) {
@@ -192,9 +215,13 @@ fn uplink(at: &At<file::Uplink>, outside: &Outside<'_>, sink: &mut Sink) -> Opti
     let name = file.name.value()?;
     let public_key = match (outside.public_key)(name) {
         Ok(key) => Some(key),
-        Err(reason) => {
+        Err(no_key) => {
+            let (reason, help) = match no_key {
+                NoKey::Invalid(reason) => (reason, INVALID_KEY),
+                NoKey::Unreadable(reason) => (reason, "make it a file that patronusd may read"),
+            };
             let problem = format!("uplink {name} has no key: {reason}");
-            sink.error(file.name.place(&at.place), problem, KEY_HELP);
+            sink.error(file.name.place(&at.place), problem, help);
             None
         }
     };
