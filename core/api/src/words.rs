@@ -370,22 +370,32 @@ pub(crate) fn replies(outcome: &Outcome) -> Option<String> {
     }
 }
 
+/// Why an address in a LAN of ours cannot be reached.
+fn away(destination: IpAddr, lan: &LanView) -> String {
+    let interface = &lan.interface;
+    let lies = match lan.state {
+        LanState::Missing => format!("whose interface {interface} does not exist"),
+        LanState::Down => format!("whose interface {interface} is down or has no carrier"),
+        LanState::Up if lan.addresses.is_empty() => {
+            format!("whose interface {interface} has no address")
+        }
+        LanState::Up => {
+            format!("but in no network of its interface {interface}, and no route leads there")
+        }
+        LanState::Unknown => format!("of whose interface {interface} nothing is known yet"),
+    };
+    format!(
+        "{destination} is in a LAN of this site, {lies}: it is refused rather than sent elsewhere"
+    )
+}
+
 fn unreachable(
     destination: IpAddr,
     withdrawn: Option<&WithdrawnView>,
     lan: Option<&LanView>,
 ) -> String {
     if let Some(lan) = lan {
-        let interface = &lan.interface;
-        let state = match lan.state {
-            LanState::Missing => "does not exist",
-            LanState::Down => "is down or has no carrier",
-            LanState::Up | LanState::Unknown => "has no address in its network",
-        };
-        return format!(
-            "{destination} is in a LAN of this site, but its interface {interface} {state}: it is \
-             refused rather than sent elsewhere"
-        );
+        return away(destination, lan);
     }
     let refused = "it is refused rather than sent in the clear";
     let Some(withdrawn) = withdrawn else {

@@ -66,12 +66,11 @@ impl Engine {
             let guarded = overlay_prefixes(config)
                 .chain(self.learned.seen())
                 .any(|prefix| prefix.contains(&flow.destination));
-            let within = |lan: &&Lan| lan.prefixes.iter().any(|it| it.contains(&flow.destination));
             return Some(match guarded {
                 true => Outcome::Unreachable {
                     class: name,
                     withdrawn: self.withdrawn(now, config, flow.destination),
-                    lan: config.lans.iter().find(within).map(|it| self.lan_view(it)),
+                    lan: lan_of(config, flow.destination).map(|lan| self.lan_view(lan)),
                 },
                 false => Outcome::NotOverlay { class: name },
             });
@@ -146,4 +145,15 @@ impl Engine {
         let overlay = self.route(flow).map(|(prefix, _)| prefix.prefix_len());
         local.is_some() && local >= overlay
     }
+}
+
+/// The LAN of ours that an address is in, by the longest of its prefixes.
+fn lan_of(config: &RouterConfig, address: IpAddr) -> Option<&Lan> {
+    let longest = |lan: &Lan| {
+        let around = lan.prefixes.iter().filter(|it| it.contains(&address));
+        around.map(IpNet::prefix_len).max()
+    };
+    let lans = config.lans.iter();
+    let lans = lans.filter_map(|lan| Some((longest(lan)?, lan)));
+    lans.max_by_key(|(length, _)| *length).map(|(_, lan)| lan)
 }

@@ -86,8 +86,8 @@ impl Path {
         })
     }
 
-    /// How long ago it did so last: little more than two minutes where packets pass. `null` where it never
-    /// did, or nothing is known.
+    /// How long ago it did so last: little more than two minutes where packets pass. `null` where
+    /// it never did, or nothing is known.
     async fn handshake_ago_ms(&self, context: &Context<'_>) -> Result<Option<BigInt>> {
         Ok(match self.handshake(context).await? {
             Handshake::Unknown | Handshake::Never => None,

@@ -12,9 +12,6 @@ use crate::words::span;
 /// stops to send, so where packets pass there is a handshake every two minutes.
 const KEYS_EXPIRE: Duration = Duration::from_secs(180);
 
-/// A path that has not come up is down only after a grace, in which its first handshake falls.
-const FIRST: Duration = Duration::from_secs(10);
-
 /// What is known of the tunnel under a path.
 enum Tunnel {
     /// It does not pass: no handshake for so long, or ever.
@@ -36,7 +33,8 @@ fn tunnel(path: &PathView, handshakes: &Handshakes) -> Option<Tunnel> {
         return None;
     }
     let unheard = match path.cause {
-        PathCause::NeverUp => path.since + FIRST,
+        // However long it was given to come up, BFD was not heard in that time either.
+        PathCause::NeverUp => Duration::MAX,
         _ => path.since,
     };
     Some(match handshakes.of(path) {

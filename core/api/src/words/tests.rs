@@ -331,16 +331,35 @@ fn an_address_in_a_lan_that_is_away_is_not_said_to_be_unannounced() {
         dscp: patronus_model::ids::Dscp::new(0).unwrap(),
         ingress: None,
     };
-    for (state, expected) in [
-        (LanState::Missing, "lan0 does not exist:"),
-        (LanState::Down, "lan0 is down or has no carrier:"),
-        (LanState::Up, "lan0 has no address in its network:"),
+    let address = "10.1.0.1/24";
+    for (state, address, expected) in [
+        (
+            LanState::Missing,
+            None,
+            "whose interface lan0 does not exist:",
+        ),
+        (
+            LanState::Down,
+            Some(address),
+            "whose interface lan0 is down or has no carrier:",
+        ),
+        (LanState::Up, None, "whose interface lan0 has no address:"),
+        (
+            LanState::Up,
+            Some(address),
+            "but in no network of its interface lan0, and no route leads there:",
+        ),
+        (
+            LanState::Unknown,
+            None,
+            "of whose interface lan0 nothing is known yet:",
+        ),
     ] {
         let lan = LanView {
             interface: "lan0".parse().unwrap(),
             prefixes: Vec::new(),
             state,
-            addresses: Vec::new(),
+            addresses: address.map(|it| it.parse().unwrap()).into_iter().collect(),
         };
         let said = because(&Explanation {
             flow: flow.clone(),
@@ -351,8 +370,9 @@ fn an_address_in_a_lan_that_is_away_is_not_said_to_be_unannounced() {
                 lan: Some(lan),
             },
         });
-        let start = "10.1.0.77 is in a LAN of this site, but its interface ";
-        let rest = said.strip_prefix(start).unwrap();
+        let rest = said
+            .strip_prefix("10.1.0.77 is in a LAN of this site, ")
+            .unwrap();
         assert!(rest.starts_with(expected), "{said}");
     }
 }
