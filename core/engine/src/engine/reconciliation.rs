@@ -133,8 +133,12 @@ impl Engine {
                 known.clone_from(interface);
             }
         }
+        // What was as it should be when it was compared last, and has not changed, need not be
+        // compared again.
+        let settled =
+            !self.dirty && self.failures == 0 && self.rounds == 0 && self.forgotten.is_empty();
+        self.dirty = !(settled && self.observed.as_ref() == Some(&state));
         self.observed = Some(state);
-        self.dirty = true;
     }
 
     /// Takes over what an earlier instance of this daemon left in the kernel, so that a restart
