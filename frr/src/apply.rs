@@ -194,7 +194,8 @@ pub async fn is_applied(
         .all(|plan| plan.is_empty()))
 }
 
-/// Applies a configuration to these daemons.
+/// Applies a configuration to these daemons. If it `was_in_force`, what is different has been
+/// altered, and is told as such.
 ///
 /// # Errors
 /// [`ApplyError`]; then the configuration is what it was before, unless it is
@@ -204,11 +205,12 @@ pub async fn apply(
     paths: &FrrPaths,
     desired: &Config,
     daemons: &[Daemon],
+    was_in_force: bool,
 ) -> Result<Applied, ApplyError> {
     let text = desired.to_text();
     check_syntax(paths, text.as_bytes()).await?;
     let before = links.all_running(daemons).await?;
-    let applied = match transact(links, desired, &before).await {
+    let applied = match transact(links, desired, &before, was_in_force).await {
         Ok(applied) => applied,
         Err(first) => return Err(take_back(links, &before, first).await),
     };
@@ -220,13 +222,13 @@ async fn transact(
     links: &Links,
     desired: &Config,
     before: &BTreeMap<Daemon, Tree>,
+    was_in_force: bool,
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     let plans = plans(desired, before);
-    for (daemon, tree) in before {
-        let told = plans
-            .get(daemon)
-            .map(|plan| alterations(*daemon, plan, tree));
+    for (daemon, tree) in before.iter().filter(|_| was_in_force) {
+        let plan = plans.get(daemon);
+        let told = plan.map(|plan| alterations(*daemon, plan, tree));
         applied.altered.extend(told.unwrap_or_default());
     }
     for (daemon, plan) in &plans {

@@ -397,7 +397,9 @@ impl Supervisor {
             // `frr.conf` may have been written by a predecessor of ours, or not at all.
             return self.see();
         }
-        let outcome = apply(&self.query.links, &self.paths, config, &daemons).await;
+        let was_in_force = self.seen.is_some();
+        let links = &self.query.links;
+        let outcome = apply(links, &self.paths, config, &daemons, was_in_force).await;
         self.publish(start, outcome);
     }
 
