@@ -108,9 +108,6 @@ fn what_somebody_else_alters_is_put_back_and_named() -> Result<()> {
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     pause(3);
     let berlin = network.lab.router("berlin")?.node().clone();
-    let vtysh = "vtysh -N patronus -c 'configure terminal' -c 'router bgp' \
-                 -c 'bgp router-id 192.0.2.1'";
-    berlin.run(["sh", "-c", vtysh])?;
     berlin.run(["ip", "rule", "delete", "pref", "1000"])?;
     berlin.run(["nft", "delete", "table", "inet", "patronus"])?;
     let peer = "wg set pat-1-1 peer $(wg show pat-1-1 peers | head -n 1) remove";
@@ -122,6 +119,11 @@ fn what_somebody_else_alters_is_put_back_and_named() -> Result<()> {
         "bgpd: \"bgp router-id ",
     ];
     network.wait_until(PATIENCE, |network| {
+        // Until FRR has been found in order once, what is altered there is nobody's doing.
+        let vtysh = "vtysh -N patronus -c 'configure terminal' -c 'router bgp' \
+                     -c 'bgp router-id 192.0.2.1'";
+        berlin.run(["sh", "-c", vtysh])?;
+        pause(1);
         let events = network.patronus.at("berlin")?.json(&["events"])?;
         let all = events.as_array().into_iter().flatten();
         let messages: Vec<_> = all
