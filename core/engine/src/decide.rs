@@ -471,12 +471,13 @@ fn cost_counts(strategy: &Strategy, option: &Contender<'_>, all: &[Contender<'_>
 fn wish(strategy: &Strategy, option: &Contender<'_>) -> (u128, u32, usize) {
     match strategy {
         Strategy::Preference(order) => {
-            let place =
-                |name: &UplinkName| order.iter().position(|o| o == name).unwrap_or(order.len());
+            let place = |name: &UplinkName| order.iter().position(|o| o == name);
             (
-                place(&option.spec.local) as u128,
+                place(&option.spec.local).unwrap_or(order.len()) as u128,
                 option.spec.cost,
-                place(&option.spec.remote),
+                // Of the far end's uplinks, those come later that are ours by name and come later
+                // here; what others are called means nothing.
+                place(&option.spec.remote).unwrap_or(0),
             )
         }
         Strategy::LeastLatency => {

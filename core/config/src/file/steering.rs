@@ -49,7 +49,9 @@ section!(
 section!(
     /// A strategy by preference.
     struct Preference, "a preference" {
-        /// Names of our uplinks, best first. Those not named come last, by cost.
+        /// Names of our uplinks, best first. Those not named come last, by cost. Of the paths over
+        /// one of our uplinks, those to an uplink of the far end that has the name of one which
+        /// comes later here come later too; other names of the far end mean nothing.
         preference: Many<UplinkName>, required, eg "[fibre, lte]";
     }
 );

@@ -1,0 +1,41 @@
+//! How a class ranks paths by the names of uplinks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod support;
+
+use patronus_model::policy::Strategy;
+use support::*;
+
+/// The path of a class with this preference, when the far end calls its uplinks so.
+fn chosen(preference: &[&str], theirs: [&str; 2]) -> (u8, u8) {
+    let mut config = config(2, vec![remote(2, 2, None)]);
+    let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+    for class in &mut config.classes {
+        class.strategy = Strategy::Preference(names(preference));
+    }
+    for (uplink, name) in config.remotes[0].uplinks.iter_mut().zip(theirs) {
+        uplink.name = name.parse().unwrap();
+    }
+    let mut router = Router::new(config, environment(2));
+    router.all_up();
+    router.seconds(60);
+    let view = router.engine.view(router.now, router.now).unwrap();
+    let path = view.sites[0].choices[0].path.as_ref().unwrap();
+    (path.local.get(), path.remote.get())
+}
+
+#[test]
+fn what_the_far_end_calls_its_uplinks_counts_only_where_it_is_our_name_too() {
+    // Ours are fibre and lte.
+    assert_eq!(chosen(&["fibre", "lte"], ["fibre", "lte"]), (1, 1));
+    assert_eq!(chosen(&["fibre", "lte"], ["lte", "fibre"]), (1, 2));
+    assert_eq!(chosen(&["lte", "fibre"], ["fibre", "lte"]), (2, 2));
+    // Otherwise the first slot is as good as any, and better than one that is last here.
+    assert_eq!(chosen(&["fibre", "lte"], ["transit", "lte"]), (1, 1));
+    assert_eq!(chosen(&["fibre", "lte"], ["transit", "mpls"]), (1, 1));
+    assert_eq!(chosen(&["lte"], ["transit", "lte"]), (2, 1));
+}
