@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use patronus_config::{Diagnostic, NoKey, Outside, Parsed, Severity};
@@ -114,11 +115,21 @@ impl Loaded {
     }
 }
 
-/// Not more than a configuration can have, whatever the file is.
+/// Not more than a configuration can have, whatever the file is. Waits for no pipe: whoever reads is
+/// needed for the next reload.
 fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(file)?;
+    let kind = opened.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        let reason = "it is not a regular file";
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, reason));
+    }
     let mut bytes = Vec::new();
     let most = patronus_config::MOST_BYTES as u64 + 1;
-    fs::File::open(file)?.take(most).read_to_end(&mut bytes)?;
+    opened.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -249,6 +260,10 @@ mod tests {
         places.config = directory.path().join("config.yaml/under-a-file");
         let said = error(&places);
         assert!(said.contains("should be in is a file"), "{said}");
+        places.config = directory.path().join("pipe");
+        nix::unistd::mkfifo(&places.config, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let said = error(&places);
+        assert!(said.contains("not a regular file"), "{said}");
     }
 
     #[test]
