@@ -123,8 +123,9 @@ pub fn event(names: &Names, event: &Event) -> String {
         Event::PrefixRefused { prefix, site } => {
             let site = names.site(*site);
             format!(
-                "{site} announces {prefix}, which overlaps a LAN of this site: it is not believed. \
-                 Correct it there, or declare {site} a hub"
+                "{site} announces {prefix}, which is not believed: it overlaps a LAN of this site, or \
+                 is of addresses that no other host can have. Correct it there, or, if it is an \
+                 aggregate, declare {site} a hub"
             )
         }
         Event::Prefixes {

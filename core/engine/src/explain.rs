@@ -64,7 +64,7 @@ impl Engine {
         }
         let Some((route, site)) = self.route(flow) else {
             let guarded = overlay_prefixes(config)
-                .chain(self.learned.seen())
+                .chain(self.ownership.guarded(&self.learned))
                 .any(|prefix| prefix.contains(&flow.destination));
             return Some(match guarded {
                 true => Outcome::Unreachable {

@@ -263,12 +263,10 @@ impl Learned {
             .map(|(prefix, entry)| (*prefix, entry.site))
     }
 
-    /// Every prefix that has been seen, default routes excepted.
-    pub fn seen(&self) -> impl Iterator<Item = IpNet> + '_ {
-        self.seen
-            .keys()
-            .copied()
-            .filter(|prefix| prefix.prefix_len() > 0)
+    /// Every prefix that has been seen, default routes excepted, and at whose site, if that is known.
+    pub fn seen(&self) -> impl Iterator<Item = (IpNet, Option<SiteNumber>)> + '_ {
+        let seen = self.seen.iter().map(|(prefix, seen)| (*prefix, seen.site));
+        seen.filter(|(prefix, _)| prefix.prefix_len() > 0)
     }
 
     /// Whether a route is kept although nobody vouches for it at present; `None`: it is not learned.
@@ -365,7 +363,7 @@ mod tests {
         learned.update(at(1000), &removed());
         assert!(present(&mut learned, 1099));
         assert!(!present(&mut learned, 1100));
-        assert_eq!(learned.seen().collect::<Vec<_>>(), [net()]);
+        assert_eq!(learned.seen().map(|it| it.0).collect::<Vec<_>>(), [net()]);
     }
 
     #[test]
@@ -387,7 +385,10 @@ mod tests {
         }
         let withdrawn: Vec<IpNet> = learned.withdrawn().map(|it| it.prefix).collect();
         assert_eq!(withdrawn, [prefix(1), prefix(2)]);
-        assert!(learned.seen().any(|seen| seen == net()), "it is announced");
+        assert!(
+            learned.seen().any(|(seen, _)| seen == net()),
+            "it is announced"
+        );
         assert!(learned.forget(&prefix(1)).is_some());
         assert_eq!(learned.forget(&prefix(1)), None);
         assert_eq!(learned.forget(&net()), None);

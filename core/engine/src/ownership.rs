@@ -18,9 +18,9 @@ pub struct Ownership {
     /// Prefixes that one ordinary site announces and another one is configured to have: (prefix,
     /// owner, loser). Of two that both announce one, bgpd hands on the best path only.
     pub conflicts: BTreeSet<(IpNet, SiteNumber, SiteNumber)>,
-    /// Prefixes within our own LANs that a site claims, and prefixes around them that one claims
-    /// which is no hub: they are not believed.
+    /// Prefixes that a site claims and nobody believes: see [`Belief`].
     pub refused: BTreeSet<(IpNet, SiteNumber)>,
+    belief: Belief,
     /// The same as `owners`, by site.
     by_site: BTreeMap<SiteNumber, BTreeSet<IpNet>>,
     hubs: BTreeSet<SiteNumber>,
@@ -36,20 +36,23 @@ impl Ownership {
     ) -> Self {
         let mut ownership = Self::default();
         let served = environment.map(served).unwrap_or_default();
-        let own: Vec<IpNet> = own_prefixes(config).collect();
-        // Within one of our LANs, or around it: then the site could use our addresses as its own.
-        let ours = |prefix: &IpNet, hub: bool| {
-            own.iter()
-                .any(|lan| lan.contains(prefix) || (!hub && prefix.contains(lan)))
-        };
+        ownership.belief = Belief(own_prefixes(config).collect());
         let hubs = config.remotes.iter().filter(|s| s.hub.is_some());
         ownership.hubs = hubs.map(|s| s.number).collect();
+        let belief = &ownership.belief;
         let declared = config.remotes.iter().flat_map(declared);
-        let declared = declared.map(|(prefix, site)| (prefix, site, false));
+        let declared = declared.map(|(prefix, site)| {
+            let hub = ownership.hubs.contains(&site);
+            (prefix, site, false, belief.is_ours(&prefix, hub))
+        });
         let learned = learned.routes();
-        let learned = learned.map(|(prefix, site)| (prefix, site, served.contains(&prefix)));
-        for (prefix, site, is_served) in declared.chain(learned) {
-            if ours(&prefix, ownership.hubs.contains(&site)) {
+        let learned = learned.map(|(prefix, site)| {
+            let hub = ownership.hubs.contains(&site);
+            let refused = !belief.is_believed(&prefix, hub);
+            (prefix, site, served.contains(&prefix), refused)
+        });
+        for (prefix, site, is_served, is_refused) in declared.chain(learned) {
+            if is_refused {
                 ownership.refused.insert((prefix, site));
                 continue;
             }
@@ -74,6 +77,16 @@ impl Ownership {
             .map(|(site, list)| (site, list.into_iter().collect()))
             .collect();
         ownership
+    }
+
+    /// Of what was announced and need not be any more, what must not leave in the clear: what was
+    /// never believed may.
+    pub fn guarded<'a>(&'a self, learned: &'a Learned) -> impl Iterator<Item = IpNet> + 'a {
+        let seen = learned.seen();
+        // Of whom it was, nobody may know: then it may have been a hub.
+        let hub = |site: Option<SiteNumber>| site.is_none_or(|site| self.hubs.contains(&site));
+        seen.filter(move |(prefix, site)| self.belief.is_believed(prefix, hub(*site)))
+            .map(|(prefix, _)| prefix)
     }
 
     /// The sites that own something.
@@ -109,6 +122,36 @@ impl Ownership {
         allowed.extend(over_hub);
         allowed
     }
+}
+
+/// Which prefixes a site is believed to have when BGP says so, given those of our LANs. None is
+/// within one of our LANs, nor around one, if the site is no hub: then it could use our addresses as
+/// its own. None is of addresses that no other host can have (RFC 6890).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Belief(Vec<IpNet>);
+
+impl Belief {
+    fn is_ours(&self, prefix: &IpNet, hub: bool) -> bool {
+        let mut own = self.0.iter();
+        own.any(|lan| lan.contains(prefix) || (!hub && prefix.contains(lan)))
+    }
+
+    fn is_believed(&self, prefix: &IpNet, hub: bool) -> bool {
+        !(self.is_ours(prefix, hub) || is_special(prefix))
+    }
+}
+
+fn is_special(prefix: &IpNet) -> bool {
+    let address = prefix.addr();
+    let of_family = match address {
+        IpAddr::V4(v4) => {
+            let first = v4.octets().first().copied();
+            prefix.prefix_len() > 0
+                && (first == Some(0) || first >= Some(240) || v4.is_link_local())
+        }
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    of_family || address.is_loopback() || address.is_multicast()
 }
 
 /// What the main table serves, which therefore is no site's for as long as it does, whatever BGP

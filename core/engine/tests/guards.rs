@@ -379,3 +379,62 @@ fn sources_are_looked_up_where_a_site_may_use_an_address_of_ours() {
     // A hub speaks for anybody, but has a tunnel to itself.
     assert!(accepts("0.0.0.0/0", Some(1)));
 }
+
+/// A tunnel's packet is taken only where its source could be answered, and one wrong announcement
+/// must not cut tunnels, at all sites, when it ends.
+#[test]
+fn nobody_announces_away_the_underlay() {
+    let new = || {
+        let remotes = vec![remote(2, 1, None), remote(3, 1, Some(1))];
+        let mut router = Router::new(config(1, remotes), environment(1));
+        router.all_up();
+        // One is behind NAT, and heard where nobody had said.
+        let mut peers = router.kernel.peers.values_mut();
+        peers.next().unwrap().endpoint = Some("192.0.2.77:40000".parse().unwrap());
+        router.input(Input::Touched);
+        router
+    };
+    let announce = |router: &mut Router, prefix: &str, last: u8| {
+        let prefix: ipnet::IpNet = prefix.parse().unwrap();
+        router.input(Input::Learned(LearnedDelta {
+            set: [(prefix, [10, 255, 0, last].into())].into(),
+            ..LearnedDelta::default()
+        }));
+        router.seconds(5);
+        router.input(Input::Learned(LearnedDelta {
+            removed: [prefix].into(),
+            ..LearnedDelta::default()
+        }));
+        router.seconds(60);
+    };
+    // Where tunnels lead, or come from; what is beside it stays guarded.
+    for (prefix, end, beside) in [
+        ("198.18.3.0/24", "198.18.3.1", "198.18.3.2"),
+        ("192.0.2.0/24", "192.0.2.77", "192.0.2.78"),
+    ] {
+        let mut router = new();
+        announce(&mut router, prefix, 2);
+        let of = |address| guard(&router.kernel, address);
+        assert_eq!(of(end), Some(RouteTarget::Throw), "{prefix}");
+        assert_eq!(of(beside), Some(RouteTarget::Unreachable), "{prefix}");
+    }
+    // What is not believed is not guarded either.
+    for (prefix, address) in [
+        ("0.0.0.0/1", "9.9.9.9"),
+        ("127.0.0.0/8", "127.0.0.1"),
+        ("169.254.0.0/16", "169.254.0.1"),
+    ] {
+        let mut router = new();
+        announce(&mut router, prefix, 2);
+        assert_eq!(guard(&router.kernel, address), None, "{prefix}");
+        let told = router.events.iter().any(|event| {
+            matches!(event, Event::PrefixRefused { prefix: it, .. } if it.to_string() == prefix)
+        });
+        assert!(told, "{prefix}");
+    }
+    // A hub's aggregate is believed, and guarded when it goes.
+    let mut router = new();
+    announce(&mut router, "8.0.0.0/6", 3);
+    let of = guard(&router.kernel, "9.9.9.9");
+    assert_eq!(of, Some(RouteTarget::Unreachable));
+}

@@ -27,8 +27,9 @@ fn every_event_is_one_line() {
         "bgpd is gone: the kernel keeps forwarding as it was",
         "BGP session with oslo is established",
         "LAN lan1 is down or missing: nobody behind it can be reached",
-        "oslo announces 10.1.7.0/24, which overlaps a LAN of this site: it is not believed. \
-         Correct it there, or declare oslo a hub",
+        "oslo announces 10.1.7.0/24, which is not believed: it overlaps a LAN of this site, or is of \
+         addresses that no other host can have. Correct it there, or, if it is an aggregate, declare \
+         oslo a hub",
         "lisbon announces 10.2.0.0/16, fd00:2::/48",
         "lisbon does not announce 10.2.0.0/16, 4479 more any more: unreachable by it",
         "10.6.0.0/24, which oslo had announced, was forgotten by an operator: packets for it go \

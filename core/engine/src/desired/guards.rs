@@ -50,11 +50,8 @@ fn guarded(
         .keys()
         .copied()
         .filter(|prefix| prefix.prefix_len() > 0);
-    let lans: Vec<IpNet> = own_prefixes(config).collect();
-    // What was refused must not cut hosts of our own off.
-    let seen = learned
-        .seen()
-        .filter(|prefix| !lans.iter().any(|lan| lan.contains(prefix)));
+    // What was refused must neither cut hosts of our own off nor tunnels.
+    let seen = ownership.guarded(learned);
     overlay_prefixes(config).chain(owned).chain(seen).collect()
 }
 
@@ -80,7 +77,7 @@ fn local_exceptions(sources: Sources<'_>, guarded: &BTreeSet<IpNet>) -> BTreeSet
         })
     };
     local_networks(environment, ownership)
-        .chain(endpoints(sources))
+        .chain(tunnel_ends(sources))
         .filter(|prefix| prefix.prefix_len() > 0 && covered(prefix))
         .collect()
 }
@@ -109,6 +106,24 @@ fn is_owned(ownership: &Ownership, prefix: &IpNet) -> bool {
 fn is_within(prefix: &IpNet, is: impl Fn(&IpNet) -> bool) -> bool {
     (0..=prefix.prefix_len())
         .any(|length| IpNet::new(prefix.addr(), length).is_ok_and(|wide| is(&wide.trunc())))
+}
+
+/// The addresses where peers are spoken to, or heard, but for those within what the configuration
+/// gives to a site. The kernel takes a tunnel's packet only if it finds a way back to its source (RFC
+/// 3704), and looks for it without the tunnel's mark: what somebody announced by mistake, and
+/// announces no more, must not cut tunnels.
+fn tunnel_ends(sources: Sources<'_>) -> impl Iterator<Item = IpNet> + '_ {
+    let remotes = &sources.config.remotes;
+    let declared: BTreeSet<IpNet> = remotes
+        .iter()
+        .flat_map(RemoteSite::prefixes_and_addresses)
+        .map(|prefix| prefix.trunc())
+        .collect();
+    let configured = remotes.iter().flat_map(|site| &site.uplinks);
+    let configured = configured.filter_map(|uplink| uplink.endpoint);
+    let hosts = configured.chain(sources.endpoints.values().copied());
+    let hosts = hosts.map(|endpoint| IpNet::from(endpoint.ip()));
+    hosts.filter(move |host| !is_within(host, |wide| declared.contains(wide)))
 }
 
 /// The addresses where peers are spoken to, as far as they lie within what belongs to the overlay:

@@ -81,7 +81,7 @@ impl Engine {
         let config = self.config.as_deref();
         let within = owned
             .chain(config.into_iter().flat_map(overlay_prefixes))
-            .chain(self.learned.seen())
+            .chain(self.ownership.guarded(&self.learned))
             .filter(|wide| wide.contains(prefix))
             .max_by_key(IpNet::prefix_len);
         self.report(Event::Forgotten {
