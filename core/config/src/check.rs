@@ -4,6 +4,7 @@
 //! error has then been reported, and the whole is refused in the end.
 
 mod bgp;
+mod intent;
 mod kernel;
 mod overlay;
 mod prefixes;
@@ -11,7 +12,7 @@ mod remotes;
 mod steering;
 mod uplinks;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::hash::Hash;
 
@@ -22,9 +23,10 @@ use crate::Outside;
 use crate::diagnostic::Sink;
 use crate::file::{self, File};
 use crate::place::Place;
-use crate::read::{At, Field};
-use crate::values::{Line, Password, PasswordFile};
+use crate::read::{At, Field, Table};
+use crate::values::{LabelKey, LabelValue, Line, Password, PasswordFile};
 
+pub(crate) use intent::{class_of_network, network, policy_of_network, site_of_network};
 pub(crate) use steering::DEFAULT_CLASSES;
 
 /// The configuration that a file describes.
@@ -74,15 +76,14 @@ fn site(site: &file::Site) -> Option<Site> {
         id: id.clone(),
         name: site.name.or(|| Some(Line(id.to_string())))?.0,
         location: site.location.optional()?.map(|line| line.0),
-        labels: match site.labels.value() {
-            Some(labels) => labels
-                .0
-                .iter()
-                .map(|(k, v)| (k.0.clone(), v.0.clone()))
-                .collect(),
-            None => Default::default(),
-        },
+        labels: labels(&site.labels),
     })
+}
+
+fn labels(field: &Field<Table<LabelKey, LabelValue>>) -> BTreeMap<String, String> {
+    let pairs = field.value().map(|table| table.0.as_slice());
+    let pairs = pairs.unwrap_or_default().iter();
+    pairs.map(|(k, v)| (k.0.clone(), v.0.clone())).collect()
 }
 
 /// Finds what is there twice.

@@ -2,19 +2,25 @@
 //! the reference, and the examples are checked to be valid.
 
 mod bgp;
+mod intent;
 mod kernel;
 mod steering;
 mod topology;
 
 pub(crate) use bgp::{Bfd, Bgp, BgpTimers, Neighbor};
+pub(crate) use intent::{
+    ClassObject, Extent, NetworkObject, PolicyObject, SiteBgp, SiteObject, SiteUplink, Sites,
+    Topology,
+};
 pub(crate) use kernel::{Dampening, Health, Kernel, Marks};
 pub(crate) use steering::{Class, Failover, Match, Policy, Strategy};
 pub(crate) use topology::{Gateways, Lan, Overlay, RemoteSite, RemoteUplink, Site, Uplink};
 
 use patronus_model::ids::ClassName;
 
-use crate::read::List;
+use crate::read::{Field, List, Read};
 use crate::section::section;
+use crate::shape::Shape;
 use crate::values::Version;
 
 section!(
@@ -50,3 +56,31 @@ section!(
         kernel: Kernel, default "{}", eg "{table_base: 20000}";
     }
 );
+
+/// The objects of an intent, with their kinds.
+pub(crate) const OBJECTS: [(&str, &Shape); 4] = [
+    ("network", NetworkObject::SHAPE),
+    ("site", SiteObject::SHAPE),
+    ("class", ClassObject::SHAPE),
+    ("policy", PolicyObject::SHAPE),
+];
+
+impl File {
+    /// A file of which nothing is given.
+    pub(crate) fn missing() -> Self {
+        Self {
+            version: Field::Missing,
+            site: Field::Missing,
+            overlay: Field::Missing,
+            uplinks: Field::Missing,
+            lans: Field::Missing,
+            sites: Field::Missing,
+            bgp: Field::Missing,
+            classes: Field::Missing,
+            default_class: Field::Missing,
+            policies: Field::Missing,
+            health: Field::Missing,
+            kernel: Field::Missing,
+        }
+    }
+}

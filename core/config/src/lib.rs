@@ -1,4 +1,5 @@
-//! The configuration file: its format, its checks, and its way into the model.
+//! The configuration file and the objects of an intent: their formats, their checks, and their way
+//! into the model.
 //!
 //! ```text
 //! text ──tree──► values with positions ──read──► the file's types ──check──► RouterConfig
@@ -14,9 +15,11 @@
 //! one `section!` per mapping in `file` gives a reader that goes on after each error, the JSON
 //! Schema and the reference, from the same lines.
 
+mod canonical;
 mod check;
 mod diagnostic;
 mod file;
+mod intent;
 mod place;
 mod read;
 mod reference;
@@ -35,9 +38,10 @@ use patronus_model::secret::Secret;
 use patronus_model::wireguard::PublicKey;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use reference::reference;
-pub use render::{Secrets, render};
-pub use schema::json_schema;
+pub use intent::{Manifest, default_classes, read_objects};
+pub use reference::{intent_reference, reference};
+pub use render::{Secrets, assemble, render, render_own, render_policy, render_site};
+pub use schema::{intent_schema, json_schema};
 pub use tree::MOST_BYTES;
 pub use values::parse_dscp;
 
@@ -124,12 +128,16 @@ pub fn effective(
 }
 
 fn parse_alone(text: &str, file_name: &str) -> Result<Parsed, Vec<Diagnostic>> {
-    let outside = Outside {
+    parse(text, file_name, &outside_unknown())
+}
+
+/// What can be said where the router's surroundings are not known: all is well with them.
+fn outside_unknown() -> Outside<'static> {
+    Outside {
         public_key: &|name| Ok(stand_in(name)),
         password: &|_| Ok(Secret::new("stand-in".to_owned())),
         before: None,
-    };
-    parse(text, file_name, &outside)
+    }
 }
 
 /// A key that no other uplink has; it is never shown.

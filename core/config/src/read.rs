@@ -161,6 +161,19 @@ pub(crate) enum Field<T> {
 }
 
 impl<T> Field<T> {
+    /// A field for what comes of the value.
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Given(At { value, place }) => {
+                let value = with(value);
+                Field::Given(At { value, place })
+            }
+            Self::Default(value) => Field::Default(with(value)),
+            Self::Missing => Field::Missing,
+            Self::Invalid => Field::Invalid,
+        }
+    }
+
     /// The value, given or by default.
     pub(crate) fn value(&self) -> Option<&T> {
         match self {
@@ -220,6 +233,14 @@ pub(crate) struct List<T> {
 }
 
 impl<T> List<T> {
+    /// A list of what comes of the items.
+    pub(crate) fn map<U>(self, with: impl FnMut(At<T>) -> At<U>) -> List<U> {
+        List {
+            items: self.items.into_iter().map(with).collect(),
+            written: self.written,
+        }
+    }
+
     /// The items.
     pub(crate) fn into_items(self) -> Vec<At<T>> {
         self.items
@@ -275,6 +296,13 @@ fn read_items<T: Read>(items: &[Rc<Node>], place: &Place, sink: &mut Sink) -> Ve
 
 /// A list, or one of its items alone.
 pub(crate) struct Many<T>(List<T>);
+
+impl<T> Many<T> {
+    /// The items' values.
+    pub(crate) fn into_values(self) -> Vec<T> {
+        self.0.items.into_iter().map(|at| at.value).collect()
+    }
+}
 
 impl<T> Field<Many<T>> {
     /// The items; none where the list is absent.

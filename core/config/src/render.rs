@@ -2,17 +2,20 @@
 //!
 //! What is written, passwords included, reads as the same configuration again.
 
+mod steering;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use patronus_model::bgp::{Accept, Advertise, BfdTimers, BgpNeighbor, BgpTimers};
 use patronus_model::layout::KernelLayout;
-use patronus_model::policy::{Action, Policy, QosClass, Strategy, TrafficClass};
+use patronus_model::policy::{Policy, TrafficClass};
 use patronus_model::router::{Gateway, HealthParams, Lan, RemoteSite, RouterConfig, Uplink};
 use patronus_model::secret::Secret;
 
-use crate::values::show_dscp;
+use steering::{class, policy};
 
 /// What becomes of passwords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,30 +29,72 @@ pub enum Secrets {
 /// The configuration as a file.
 #[must_use]
 pub fn render(config: &RouterConfig, secrets: Secrets) -> String {
+    let mut text = render_own(config, secrets, &BTreeMap::new());
+    let remotes = config.remotes.iter();
+    let remotes = remotes.map(|site| remote_site(site, secrets));
+    list(&mut text, "sites", remotes);
+    let policies = config.policies.iter();
+    let policies = policies.map(|it| policy(it, &config.classes));
+    list(&mut text, "policies", policies);
+    text
+}
+
+/// A configuration without `sites` and `policies`, as a file to which these can be appended.
+///
+/// `password_files` hold the passwords of BGP neighbours, by the neighbours' places.
+#[must_use]
+pub fn render_own(
+    config: &RouterConfig,
+    secrets: Secrets,
+    password_files: &BTreeMap<usize, String>,
+) -> String {
     let mut text = String::from("version: 1\n");
     site(config, &mut text);
     list(&mut text, "uplinks", config.uplinks.iter().map(uplink));
     list(&mut text, "lans", config.lans.iter().map(lan));
-    let remotes = config.remotes.iter();
-    list(
-        &mut text,
-        "sites",
-        remotes.map(|site| remote_site(site, secrets)),
-    );
-    bgp(config, secrets, &mut text);
+    bgp(config, secrets, password_files, &mut text);
     list(&mut text, "classes", config.classes.iter().map(class));
     let name = |id| config.classes.iter().find(|class| class.id == id);
     if let Some(default) = name(config.default_class) {
         line(&mut text, 0, "default_class", quoted(default.name.as_str()));
     }
-    let policies = config.policies.iter();
-    list(
-        &mut text,
-        "policies",
-        policies.map(|it| policy(it, &config.classes)),
-    );
     health(&config.health, &mut text);
     kernel(&config.layout, &mut text);
+    text
+}
+
+/// One of `sites`, as the lines of its item.
+#[must_use]
+pub fn render_site(site: &RemoteSite) -> String {
+    item(&remote_site(site, Secrets::Written))
+}
+
+/// One of `policies`, as the lines of its item. `classes` are those of the router.
+#[must_use]
+pub fn render_policy(it: &Policy, classes: &[TrafficClass]) -> String {
+    item(&policy(it, classes))
+}
+
+/// A file from what [`render_own`], [`render_site`] and [`render_policy`] gave.
+#[must_use]
+pub fn assemble<'a>(
+    own: &str,
+    sites: impl IntoIterator<Item = &'a str>,
+    policies: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let mut text = own.to_owned();
+    let lists: [(&str, Vec<&str>); 2] = [
+        ("sites", sites.into_iter().collect()),
+        ("policies", policies.into_iter().collect()),
+    ];
+    for (key, items) in lists {
+        if items.is_empty() {
+            line(&mut text, 0, key, "[]");
+        } else {
+            let _ = writeln!(text, "{key}:");
+            text.extend(items);
+        }
+    }
     text
 }
 
@@ -66,16 +111,20 @@ fn list(text: &mut String, key: &str, items: impl Iterator<Item = String>) {
         return;
     }
     let _ = writeln!(text, "{key}:");
-    for item in items {
-        for (number, of_item) in item.lines().enumerate() {
-            let lead = if number == 0 { "  - " } else { "    " };
-            let _ = writeln!(text, "{lead}{of_item}");
-        }
+    text.extend(items.map(|it| item(&it)));
+}
+
+fn item(lines: &str) -> String {
+    let mut text = String::new();
+    for (number, line) in lines.lines().enumerate() {
+        let lead = if number == 0 { "  - " } else { "    " };
+        let _ = writeln!(text, "{lead}{line}");
     }
+    text
 }
 
 /// Text in quotes, which mean the same in JSON as in YAML.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
@@ -234,7 +283,12 @@ fn remote_site(site: &RemoteSite, secrets: Secrets) -> String {
     text
 }
 
-fn bgp(config: &RouterConfig, secrets: Secrets, text: &mut String) {
+fn bgp(
+    config: &RouterConfig,
+    secrets: Secrets,
+    password_files: &BTreeMap<usize, String>,
+    text: &mut String,
+) {
     let bgp = &config.bgp;
     text.push_str("bgp:\n");
     line(text, 1, "asn", bgp.asn);
@@ -249,12 +303,16 @@ fn bgp(config: &RouterConfig, secrets: Secrets, text: &mut String) {
     line(text, 1, "maximum_prefixes", bgp.maximum_prefixes);
     line(text, 1, "originate_default", bgp.originate_default);
     let mut of_neighbors = String::new();
-    let neighbors = bgp.neighbors.iter();
-    list(
-        &mut of_neighbors,
-        "neighbors",
-        neighbors.map(|it| neighbor(it, secrets)),
-    );
+    let neighbors = bgp.neighbors.iter().enumerate();
+    let neighbors = neighbors.map(|(index, it)| {
+        let mut text = neighbor(it, secrets);
+        if let Some(file) = password_files.get(&index) {
+            let file = quoted(file);
+            line(&mut text, 0, "password_file", file);
+        }
+        text
+    });
+    list(&mut of_neighbors, "neighbors", neighbors);
     for of_one in of_neighbors.lines() {
         let _ = writeln!(text, "  {of_one}");
     }
@@ -316,96 +374,6 @@ fn bfd(timers: BfdTimers) -> String {
         "{{interval: {}, multiplier: {detect_mult}}}",
         span(desired_min_tx)
     )
-}
-
-fn class(class: &TrafficClass) -> String {
-    let mut text = String::new();
-    line(&mut text, 0, "id", class.id);
-    line(&mut text, 0, "name", quoted(class.name.as_str()));
-    let qos = match class.qos {
-        QosClass::RealTime => "realtime",
-        QosClass::Interactive => "interactive",
-        QosClass::Streaming => "streaming",
-        QosClass::Standard => "standard",
-        QosClass::Bulk => "bulk",
-    };
-    line(&mut text, 0, "qos", qos);
-    line(&mut text, 0, "dscp", show_dscp(class.dscp));
-    let strategy = match &class.strategy {
-        Strategy::LeastLatency => "lowest_latency".to_owned(),
-        Strategy::Preference(order) if order.is_empty() => "lowest_cost".to_owned(),
-        Strategy::Preference(order) => {
-            let order = order.iter().map(|uplink| quoted(uplink.as_str()));
-            format!("{{preference: {}}}", flow(order))
-        }
-    };
-    line(&mut text, 0, "strategy", strategy);
-    let failover = &class.failover;
-    let [threshold, cooldown, hold] =
-        [failover.threshold, failover.cooldown, failover.hold].map(span);
-    let failover = format!("{{threshold: {threshold}, cooldown: {cooldown}, hold: {hold}}}");
-    line(&mut text, 0, "failover", failover);
-    text
-}
-
-fn policy(policy: &Policy, classes: &[TrafficClass]) -> String {
-    let mut text = String::new();
-    line(&mut text, 0, "name", quoted(policy.name.as_str()));
-    line(&mut text, 0, "priority", policy.priority);
-    let matches = &policy.matches;
-    let ports = |list: &[std::ops::RangeInclusive<u16>]| {
-        flow(list.iter().map(|range| match (range.start(), range.end()) {
-            (first, last) if first == last => first.to_string(),
-            (first, last) => quoted(&format!("{first}-{last}")),
-        }))
-    };
-    let conditions = [
-        ("from", given(&matches.sources, nets)),
-        ("to", given(&matches.destinations, nets)),
-        (
-            "protocol",
-            matches.protocol.map(|protocol| protocol.to_string()),
-        ),
-        ("source_ports", given(&matches.source_ports, ports)),
-        ("ports", given(&matches.destination_ports, ports)),
-        (
-            "dscp",
-            given(&matches.dscp, |list| {
-                flow(list.iter().map(|d| show_dscp(*d)))
-            }),
-        ),
-        (
-            "ingress",
-            given(&matches.ingress, |list| {
-                flow(list.iter().map(|name| quoted(name.as_str())))
-            }),
-        ),
-    ];
-    let conditions: Vec<String> = conditions
-        .into_iter()
-        .filter_map(|(key, value)| Some(format!("{key}: {}", value?)))
-        .collect();
-    line(
-        &mut text,
-        0,
-        "match",
-        format!("{{{}}}", conditions.join(", ")),
-    );
-    match policy.action {
-        Action::Drop => line(&mut text, 0, "action", "drop"),
-        Action::Route(id) => {
-            line(&mut text, 0, "action", "route");
-            if let Some(class) = classes.iter().find(|class| class.id == id) {
-                line(&mut text, 0, "class", quoted(class.name.as_str()));
-            }
-        }
-    }
-    text
-}
-
-/// A condition that is left out is met by all, while an empty list is refused.
-fn given<T>(list: &[T], show: impl Fn(&[T]) -> String) -> Option<String> {
-    (!list.is_empty()).then(|| show(list))
 }
 
 fn health(health: &HealthParams, text: &mut String) {

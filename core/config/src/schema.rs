@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::file::File;
+use crate::file::{File, OBJECTS};
 use crate::read::Read;
 use crate::shape::{FieldShape, Form, Presence, ScalarShape, SectionShape, Shape};
 use crate::tree::{Kind, Node, Taken, Word};
@@ -20,13 +20,26 @@ pub fn json_schema() -> String {
     let Shape::Section(root) = File::SHAPE else {
         return String::new();
     };
-    let mut schema = section(root, &mut definitions);
+    let schema = section(root, &mut definitions);
+    finished(schema, "Patronus router configuration", definitions)
+}
+
+/// The JSON Schema (draft 7) of one object of an intent, as text; like [`json_schema`].
+#[must_use]
+pub fn intent_schema() -> String {
+    let mut definitions = BTreeMap::new();
+    let objects = OBJECTS.map(|(_, object)| shape(object, &mut definitions));
+    let schema = json!({"anyOf": objects});
+    finished(schema, "Patronus object of an intent", definitions)
+}
+
+fn finished(mut schema: Value, title: &str, definitions: Definitions) -> String {
     if let Value::Object(map) = &mut schema {
         map.insert(
             "$schema".into(),
             json!("http://json-schema.org/draft-07/schema#"),
         );
-        map.insert("title".into(), json!("Patronus router configuration"));
+        map.insert("title".into(), json!(title));
         map.insert(
             "definitions".into(),
             Value::Object(definitions.into_iter().collect()),
@@ -53,12 +66,11 @@ type Definitions = BTreeMap<String, Value>;
 
 fn section(shape: &SectionShape, definitions: &mut Definitions) -> Value {
     let mut properties = Map::new();
-    for field in shape.fields {
+    for field in shape.fields() {
         properties.insert(field.key.into(), self::field(field, definitions));
     }
     let required: Vec<&str> = shape
-        .fields
-        .iter()
+        .fields()
         .filter(|f| f.presence == Presence::Required)
         .map(|f| f.key)
         .collect();
@@ -216,6 +228,16 @@ mod tests {
             include_str!("../../../docs/examples/minimal.yaml"),
         );
         check(&schema(), include_str!("../../../docs/examples/site.yaml"));
+        let schema = serde_json::from_str(&intent_schema()).unwrap();
+        for object in include_str!("../../../docs/examples/network.yaml").split("---\n") {
+            check(&schema, object);
+        }
+    }
+
+    /// All sections of the configuration file and of the objects of an intent.
+    fn all_sections() -> Vec<&'static SectionShape> {
+        let objects = OBJECTS.iter().flat_map(|(_, object)| sections(object));
+        sections(File::SHAPE).into_iter().chain(objects).collect()
     }
 
     /// The sections that a value can be.
@@ -225,10 +247,7 @@ mod tests {
             Shape::List(item) | Shape::OneOrMany(item) => sections(item),
             Shape::Either(one, other) => [sections(one), sections(other)].concat(),
             Shape::Section(section) => {
-                let inner = section
-                    .fields
-                    .iter()
-                    .flat_map(|field| sections(field.shape));
+                let inner = section.fields().flat_map(|field| sections(field.shape));
                 std::iter::once(*section).chain(inner).collect()
             }
         }
@@ -236,10 +255,14 @@ mod tests {
 
     #[test]
     fn the_examples_and_defaults_of_every_key_are_valid() {
-        let definitions = schema()["definitions"].clone();
+        let mut definitions = BTreeMap::new();
+        for section in all_sections() {
+            shape(&Shape::Section(section), &mut definitions);
+        }
+        let definitions: Value = definitions.into_iter().collect();
         let mut count = 0;
-        for section in sections(File::SHAPE) {
-            for field in section.fields {
+        for section in all_sections() {
+            for field in section.fields() {
                 let mut schema = shape(field.shape, &mut BTreeMap::new());
                 schema["definitions"] = definitions.clone();
                 let default = match field.presence {
@@ -257,8 +280,8 @@ mod tests {
 
     #[test]
     fn every_key_says_what_it_is() {
-        for section in sections(File::SHAPE) {
-            for field in section.fields {
+        for section in all_sections() {
+            for field in section.fields() {
                 let doc = tidy(field.doc);
                 assert!(
                     doc.ends_with('.') && doc.len() > 5,

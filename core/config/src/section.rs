@@ -22,7 +22,7 @@ impl<'a> Fields<'a> {
         shape: &'static SectionShape,
         sink: &mut Sink,
     ) -> Option<Self> {
-        let keys: Vec<&str> = shape.fields.iter().map(|f| f.key).collect();
+        let keys: Vec<&str> = shape.fields().map(|f| f.key).collect();
         let Kind::Map(entries) = &node.kind else {
             let problem = format!("{} is not {}", shown_kind(node, place), shape.title);
             sink.error(place, problem, format!("its keys are {}", all(&keys)));
@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
             };
             return At::read(node, place, sink).map_or(Field::Invalid, Field::Given);
         }
-        let Some(field) = self.shape.fields.iter().find(|f| f.key == key) else {
+        let Some(field) = self.shape.fields().find(|f| f.key == key) else {
             return Field::Missing;
         };
         match field.presence {
@@ -104,10 +104,13 @@ fn purpose(doc: &str) -> String {
 /// Declares a section of the file: a struct whose fields are [`Field`]s, how it is read, and its
 /// description for the schema and the reference, which are the doc comments.
 ///
+/// `struct Name with Base, "title"` has the keys of another section beside its own, and that section
+/// in its field `base`.
+///
 /// A field is `name: Type, presence, eg "example";`. Its presence is `required`, `optional`,
 /// `default "as in a file"` or `computed "in words"`. `name as "key": ...` gives it another key.
 macro_rules! section {
-    ($(#[doc = $doc:literal])* struct $name:ident, $title:literal {
+    ($(#[doc = $doc:literal])* struct $name:ident $(with $base:ident)?, $title:literal {
         $(
             $(#[doc = $field_doc:literal])*
             $field:ident $(as $key:literal)? : $type:ty,
@@ -117,15 +120,20 @@ macro_rules! section {
         $(#[doc = $doc])*
         pub(crate) struct $name {
             $( $(#[doc = $field_doc])* pub(crate) $field: $crate::read::Field<$type>, )+
+            $(
+                /// The keys of the section that this one extends.
+                pub(crate) base: $base,
+            )?
         }
 
         impl $name {
             /// Its keys.
-            const SECTION: $crate::shape::SectionShape = $crate::shape::SectionShape {
+            pub(crate) const SECTION: $crate::shape::SectionShape = $crate::shape::SectionShape {
                 name: stringify!($name),
                 title: $title,
                 doc: concat!($($doc),*),
-                fields: &[$(
+                base: $crate::section::section!(@base $($base)?),
+                own: &[$(
                     $crate::shape::FieldShape {
                         key: $crate::section::section!(@key $field $($key)?),
                         doc: concat!($($field_doc),*),
@@ -135,6 +143,17 @@ macro_rules! section {
                     },
                 )+],
             };
+
+            /// Reads its keys from a mapping that may have others.
+            pub(crate) fn take(
+                fields: &$crate::section::Fields<'_>,
+                sink: &mut $crate::diagnostic::Sink,
+            ) -> Self {
+                Self {
+                    $( $field: fields.take($crate::section::section!(@key $field $($key)?), sink), )+
+                    $( base: $base::take(fields, sink), )?
+                }
+            }
         }
 
         impl $crate::read::Read for $name {
@@ -148,12 +167,12 @@ macro_rules! section {
             ) -> Option<Self> {
                 const SECTION: &$crate::shape::SectionShape = &$name::SECTION;
                 let fields = $crate::section::Fields::open(node, place, SECTION, sink)?;
-                Some(Self {
-                    $( $field: fields.take($crate::section::section!(@key $field $($key)?), sink), )+
-                })
+                Some(Self::take(&fields, sink))
             }
         }
     };
+    (@base) => { None };
+    (@base $base:ident) => { Some(&$base::SECTION) };
     (@key $field:ident $key:literal) => { $key };
     (@key $field:ident) => { stringify!($field) };
     (@presence required) => { $crate::shape::Presence::Required };

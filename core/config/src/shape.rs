@@ -107,8 +107,18 @@ pub(crate) struct SectionShape {
     pub(crate) title: &'static str,
     /// What it is.
     pub(crate) doc: &'static str,
-    /// Its keys, in the order in which people write them.
-    pub(crate) fields: &'static [FieldShape],
+    /// Its own keys, in the order in which people write them.
+    pub(crate) own: &'static [FieldShape],
+    /// The section whose keys it has as well.
+    pub(crate) base: Option<&'static SectionShape>,
+}
+
+impl SectionShape {
+    /// All its keys, in the order in which people write them.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static FieldShape> {
+        let base: &'static [FieldShape] = self.base.map_or(&[], |base| base.own);
+        self.own.iter().chain(base)
+    }
 }
 
 /// A key of a section.

@@ -57,6 +57,26 @@ const MOST_NODES: usize = 2_000_000;
 /// Reports why not, and returns `None`, when it is not YAML. Duplicate keys are reported too, but
 /// the first of them is kept and the rest of the file read.
 pub(crate) fn read(text: &str, sink: &mut Sink) -> Option<Rc<Node>> {
+    let root = documents(text, Builder::default(), sink)?
+        .into_iter()
+        .next();
+    if root.is_none() {
+        let help = "begin with \"version: 1\"; docs/examples/minimal.yaml shows the least";
+        sink.error(&Place::file(Position::START), "the file is empty", help);
+    }
+    root
+}
+
+/// Reads all documents of a text, of which there may be none, like [`read`].
+pub(crate) fn read_all(text: &str, sink: &mut Sink) -> Option<Vec<Rc<Node>>> {
+    let builder = Builder {
+        many: true,
+        ..Builder::default()
+    };
+    documents(text, builder, sink)
+}
+
+fn documents(text: &str, mut builder: Builder, sink: &mut Sink) -> Option<Vec<Rc<Node>>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > MOST_BYTES {
         let problem = format!("the file has {} bytes", text.len());
@@ -73,18 +93,12 @@ pub(crate) fn read(text: &str, sink: &mut Sink) -> Option<Rc<Node>> {
         sink.error(&Place::file(position), problem, help);
         return None;
     }
-    let mut builder = Builder::default();
     let result = builder.run(text);
     for (place, problem) in builder.duplicates {
         sink.error(&place, problem, "keep one of them");
     }
     match result {
-        Ok(Some(root)) => Some(root),
-        Ok(None) => {
-            let help = "begin with \"version: 1\"; docs/examples/minimal.yaml shows the least";
-            sink.error(&Place::file(Position::START), "the file is empty", help);
-            None
-        }
+        Ok(()) => Some(builder.documents),
         Err(fault) => {
             sink.error(&Place::file(fault.position), fault.problem, fault.help);
             None
@@ -149,7 +163,9 @@ struct Builder {
     frames: Vec<Frame>,
     /// Finished values that have an anchor, and how many values they consist of.
     anchors: HashMap<usize, (Rc<Node>, usize)>,
-    root: Option<Rc<Node>>,
+    documents: Vec<Rc<Node>>,
+    /// More than one document is allowed.
+    many: bool,
     nodes: usize,
     duplicates: Vec<(Place, String)>,
 }
@@ -168,19 +184,19 @@ struct Frame {
 }
 
 impl Builder {
-    fn run(&mut self, text: &str) -> Result<Option<Rc<Node>>, Fault> {
+    fn run(&mut self, text: &str) -> Result<(), Fault> {
         let mut parser = Parser::new(StrInput::new(text));
         while let Some(event) = parser.next_event() {
             let (event, span) = event?;
             self.event(event, span)?;
         }
-        Ok(self.root.take())
+        Ok(())
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         let at = position(&span.start);
         match event {
-            Event::DocumentStart(_) if self.root.is_some() => Err(fault(
+            Event::DocumentStart(_) if !self.many && !self.documents.is_empty() => Err(fault(
                 at,
                 "a second document begins here",
                 "a configuration is one document; remove the \"---\"",
@@ -200,12 +216,12 @@ impl Builder {
                 self.open(Kind::Map(Vec::new()), at, anchor)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::DocumentStart(_) => {
+                self.anchors.clear();
+                Ok(())
+            }
             Event::Alias(anchor) => self.alias(anchor, at),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
         }
     }
 
@@ -322,7 +338,7 @@ impl Builder {
 
     fn put(&mut self, node: Rc<Node>) {
         let Some(frame) = self.frames.last_mut() else {
-            self.root = Some(node);
+            self.documents.push(node);
             return;
         };
         match &mut frame.node.kind {

@@ -9,13 +9,19 @@
 use std::fs;
 use std::path::PathBuf;
 
-use patronus_config::{Severity, check, decode};
+use patronus_config::{Severity, check, decode, read_objects};
 use proptest::prelude::*;
 
 /// Checks bytes; what is found must point into the text.
 fn survives(bytes: &[u8]) {
     let found = match decode(bytes, "c") {
-        Ok(text) => check(text, "c"),
+        Ok(text) => {
+            let objects = match read_objects(text, "c") {
+                Ok((_, warnings)) => warnings,
+                Err(found) => found,
+            };
+            [check(text, "c"), objects].concat()
+        }
         Err(found) => found,
     };
     let lines = bytes.iter().filter(|b| matches!(b, b'\n' | b'\r')).count() + 2;
@@ -29,9 +35,11 @@ fn survives(bytes: &[u8]) {
     }
 }
 
-fn example() -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/site.yaml");
-    fs::read_to_string(path).unwrap()
+/// A configuration or an intent.
+fn example() -> impl Strategy<Value = String> {
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples");
+    let read = |name| fs::read_to_string(examples.join(name)).unwrap();
+    prop::sample::select(vec![read("site.yaml"), read("network.yaml")])
 }
 
 /// Pieces of YAML and of our format.
@@ -105,9 +113,9 @@ proptest! {
 
     #[test]
     fn an_example_with_a_part_cut_out_or_put_in_does_no_harm(
-        at in any::<prop::sample::Index>(), cut in 0usize..30, put in "\\PC{0,5}|\n|\t|[\\[\\]{}:,&*!|]",
+        example in example(), at in any::<prop::sample::Index>(), cut in 0usize..30, put in "\\PC{0,5}|\n|\t|[\\[\\]{}:,&*!|]",
     ) {
-        let mut chars: Vec<char> = example().chars().collect();
+        let mut chars: Vec<char> = example.chars().collect();
         let at = at.index(chars.len());
         let end = (at + cut).min(chars.len());
         chars.splice(at..end, put.chars());
@@ -116,10 +124,9 @@ proptest! {
 
     #[test]
     fn an_example_with_another_value_is_taken_or_refused_with_a_reason(
-        which in any::<prop::sample::Index>(), value in word(),
+        text in example(), which in any::<prop::sample::Index>(), value in word(),
     ) {
         // Replaces the value of one "key: value" anywhere, in block or flow style.
-        let text = example();
         let at: Vec<usize> = text.match_indices(": ").map(|(at, _)| at + 2).collect();
         let at = at[which.index(at.len())];
         let end = text[at..].find([',', '}', '\n']).map_or(text.len(), |n| at + n);

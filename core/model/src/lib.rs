@@ -4,6 +4,7 @@ pub mod bgp;
 pub mod event;
 pub mod firewall;
 pub mod ids;
+pub mod intent;
 pub mod kernel;
 pub mod layout;
 pub mod path;

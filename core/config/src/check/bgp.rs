@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use patronus_model::bgp::{Accept, BfdTimers, BgpNeighbor, BgpTimers};
+use patronus_model::bgp::{Accept, Asn, BfdTimers, BgpNeighbor, BgpTimers};
 use patronus_model::router::{Bgp, Overlay};
 
 use super::remotes::default_asn;
@@ -23,7 +23,7 @@ pub(super) fn bgp(
 ) -> Option<Bgp> {
     let bgp = file.bgp.value()?;
     let timers = timers(&bgp.timers, sink);
-    let neighbors = neighbors(bgp, ours, outside, sink);
+    let neighbors = neighbors(bgp.neighbors.items(), bgp.asn.value(), ours, outside, sink);
     originate_default(file, bgp, sink);
     let number = || ours.and_then(|o| overlay::number(o.ipv4, o.ipv4.addr()));
     Some(Bgp {
@@ -50,7 +50,7 @@ fn originate_default(file: &File, bgp: &file::Bgp, sink: &mut Sink) {
     }
 }
 
-fn timers(field: &Field<file::BgpTimers>, sink: &mut Sink) -> Option<BgpTimers> {
+pub(super) fn timers(field: &Field<file::BgpTimers>, sink: &mut Sink) -> Option<BgpTimers> {
     let timers = field.value()?;
     let (keepalive, hold) = (timers.keepalive.value()?, timers.hold.value()?);
     if keepalive.0 >= hold.0 {
@@ -73,20 +73,22 @@ fn timers(field: &Field<file::BgpTimers>, sink: &mut Sink) -> Option<BgpTimers> 
     })
 }
 
-fn neighbors(
-    bgp: &file::Bgp,
+/// Neighbours outside the overlay, of a site whose own AS is `asn`, if that is known.
+pub(super) fn neighbors(
+    items: &[At<file::Neighbor>],
+    asn: Option<&Asn>,
     ours: Option<&Overlay>,
     outside: &Outside<'_>,
     sink: &mut Sink,
 ) -> Option<Vec<BgpNeighbor>> {
     let mut addresses = Unique::new("address", "describe each neighbour once");
     let mut all = Vec::new();
-    for at in bgp.neighbors.items() {
+    for at in items {
         addresses.claim_field(&at.value.address, sink);
         if let Some(ours) = ours {
             outside_overlay(&at.value.address, ours, sink);
         }
-        hops(at, bgp, sink);
+        hops(at, asn, sink);
         all.push(neighbor(at, outside, sink));
     }
     let mut all: Vec<BgpNeighbor> = all.into_iter().collect::<Option<_>>()?;
@@ -104,12 +106,8 @@ fn outside_overlay(address: &Field<IpAddr>, ours: &Overlay, sink: &mut Sink) {
     }
 }
 
-fn hops(at: &At<file::Neighbor>, bgp: &file::Bgp, sink: &mut Sink) {
-    let same = at
-        .value
-        .asn
-        .value()
-        .is_some_and(|asn| Some(asn) == bgp.asn.value());
+fn hops(at: &At<file::Neighbor>, ours: Option<&Asn>, sink: &mut Sink) {
+    let same = at.value.asn.value().is_some_and(|asn| Some(asn) == ours);
     if let Some(multihop) = at.value.multihop.given().filter(|_| same) {
         let problem = "multihop is for eBGP, but this neighbour has our own ASN";
         sink.error(

@@ -318,7 +318,8 @@ fn uplink(at: &At<file::RemoteUplink>) -> Option<RemoteUplink> {
     })
 }
 
-/// An endpoint is of a family that one of our uplinks of that underlay uses.
+/// An endpoint is of a family that one of our uplinks of that underlay uses, or only the other side
+/// can speak first.
 fn family(uplink: &file::RemoteUplink, ours: &[Uplink], sink: &mut Sink) {
     let (Some(endpoint), Some(underlay)) = (uplink.endpoint.given(), uplink.underlay.value())
     else {
@@ -340,7 +341,7 @@ fn family(uplink: &file::RemoteUplink, ours: &[Uplink], sink: &mut Sink) {
             endpoint.value
         );
         let help = format!("give an {other} endpoint, or one of our uplinks an {family} gateway");
-        sink.error(&endpoint.place, problem, help);
+        sink.warning(&endpoint.place, problem, help);
     }
 }
 

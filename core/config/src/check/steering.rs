@@ -72,7 +72,11 @@ pub(super) fn classes(file: &File, sink: &mut Sink) -> Classes {
         &default
     };
     unique_classes(items, sink);
-    let all: Vec<_> = items.iter().map(|at| class(at, file, sink)).collect();
+    let uplinks = uplink_names(file);
+    let all: Vec<_> = items
+        .iter()
+        .map(|at| class(at, uplinks.as_deref(), sink))
+        .collect();
     let names: Vec<_> = items
         .iter()
         .filter_map(|at| Some((at.value.name.value()?.clone(), at.value.id.value().copied())))
@@ -119,12 +123,25 @@ fn dscp(class: &file::Class) -> Option<Dscp> {
     default_dscp(class.qos.value()?.class())
 }
 
-fn class(at: &At<file::Class>, file: &File, sink: &mut Sink) -> Option<TrafficClass> {
+/// The names of our uplinks, if all could be read.
+fn uplink_names(file: &File) -> Option<Vec<&str>> {
+    let uplinks = file.uplinks.items();
+    let names = uplinks.iter().filter_map(|at| at.value.name.value());
+    let names: Vec<&str> = names.map(|name| name.as_str()).collect();
+    (file.uplinks.value().is_some() && names.len() == uplinks.len()).then_some(names)
+}
+
+/// A class. `uplinks` are the names that a preference may use, where these are known.
+pub(super) fn class(
+    at: &At<file::Class>,
+    uplinks: Option<&[&str]>,
+    sink: &mut Sink,
+) -> Option<TrafficClass> {
     let class = &at.value;
     let strategy = class
         .strategy
         .value()
-        .and_then(|strategy| self::strategy(strategy, file, sink));
+        .and_then(|strategy| self::strategy(strategy, uplinks, sink));
     Some(TrafficClass {
         id: *class.id.value()?,
         name: class.name.value()?.clone(),
@@ -143,7 +160,11 @@ fn failover(file: &file::Failover) -> Option<Failover> {
     })
 }
 
-fn strategy(strategy: &file::Strategy, file: &File, sink: &mut Sink) -> Option<Strategy> {
+fn strategy(
+    strategy: &file::Strategy,
+    uplinks: Option<&[&str]>,
+    sink: &mut Sink,
+) -> Option<Strategy> {
     let preference = match strategy {
         file::Strategy::Word(StrategyWord::LowestLatency) => return Some(Strategy::LeastLatency),
         file::Strategy::Word(StrategyWord::LowestCost) => {
@@ -151,21 +172,15 @@ fn strategy(strategy: &file::Strategy, file: &File, sink: &mut Sink) -> Option<S
         }
         file::Strategy::Preference(preference) => &preference.preference,
     };
-    let uplinks = file.uplinks.items();
-    let names: Vec<&str> = uplinks
-        .iter()
-        .filter_map(|at| at.value.name.value())
-        .map(|name| name.as_str())
-        .collect();
-    let partial = file.uplinks.value().is_none() || names.len() < uplinks.len();
     let mut seen = Unique::new("uplink", "name each uplink once");
     for at in preference.items() {
         seen.claim(at.value.clone(), &at.place, sink);
-        if !partial && !names.contains(&at.value.as_str()) {
-            let near = did_you_mean(at.value.as_str(), names.iter().copied());
-            let help = format!("{near}our uplinks are {}", all(&names));
-            sink.error(&at.place, format!("there is no uplink {}", at.value), help);
-        }
+        let Some(names) = uplinks.filter(|names| !names.contains(&at.value.as_str())) else {
+            continue;
+        };
+        let near = did_you_mean(at.value.as_str(), names.iter().copied());
+        let help = format!("{near}our uplinks are {}", all(names));
+        sink.error(&at.place, format!("there is no uplink {}", at.value), help);
     }
     preference
         .value()
@@ -220,7 +235,8 @@ pub(super) fn policies(file: &File, classes: &Classes, sink: &mut Sink) -> Optio
             priorities.claim(priority, at.value.priority.place(&at.place), sink);
         }
         let matches = at.value.matches.value().map(|matches| {
-            sanity(matches, file, sink);
+            sanity(matches, sink);
+            ingress(matches, file, sink);
             convert(matches)
         });
         let action = action(at, classes, sink);
@@ -305,7 +321,7 @@ fn action(at: &At<file::Policy>, classes: &Classes, sink: &mut Sink) -> Option<A
     }
 }
 
-fn convert(matches: &file::Match) -> Match {
+pub(super) fn convert(matches: &file::Match) -> Match {
     let nets = |field: &Field<Many<Selector>>| field.values().iter().map(|s| s.0).collect();
     let ports = |field: &Field<Many<PortRange>>| {
         field.items().iter().map(|at| at.value.0.clone()).collect()
@@ -322,7 +338,7 @@ fn convert(matches: &file::Match) -> Match {
 }
 
 /// Reports matches that nothing can meet.
-fn sanity(matches: &file::Match, file: &File, sink: &mut Sink) {
+pub(super) fn sanity(matches: &file::Match, sink: &mut Sink) {
     families(matches, sink);
     for field in [&matches.source_ports, &matches.ports] {
         if let Some(at) = field.given() {
@@ -347,7 +363,6 @@ fn sanity(matches: &file::Match, file: &File, sink: &mut Sink) {
             help,
         );
     }
-    ingress(matches, file, sink);
 }
 
 fn ports(protocol: &Field<Protocol>, place: &Place, sink: &mut Sink) {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use patronus_model::layout::TunnelId;
 
 use crate::read::{Fault, Scalar};
 use crate::shape::{Form, ScalarShape};
@@ -214,6 +215,51 @@ impl Scalar for GatewayWord {
         let address: IpAddr = word.text.parse().map_err(|_| Fault::not::<Self>())?;
         unicast(address)?;
         Ok(Self::Address(address))
+    }
+}
+
+/// How others reach an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndpointWord {
+    Auto,
+    None,
+    /// Port 0 where none was given.
+    At(SocketAddr),
+}
+
+impl Scalar for EndpointWord {
+    const SHAPE: ScalarShape = ScalarShape::new(
+        "an endpoint",
+        "use auto, none, an address, or an address and port like 203.0.113.7:51820",
+        &[
+            Form::Words(&["auto", "none"]),
+            Form::Text(IPV4),
+            Form::Text(IPV6),
+            Form::Text(r"^(\S+):[0-9]{1,5}$"),
+        ],
+    );
+
+    fn parse(word: &Word) -> Result<Self, Fault> {
+        match word.text.as_str() {
+            "auto" => return Ok(Self::Auto),
+            "none" => return Ok(Self::None),
+            _ => {}
+        }
+        if let Ok(address) = word.text.parse::<IpAddr>() {
+            unicast(address)?;
+            return Ok(Self::At(SocketAddr::new(address, 0)));
+        }
+        let at: SocketAddr = word.text.parse().map_err(|_| Fault::not::<Self>())?;
+        unicast(at.ip())?;
+        let last = 65_535 - (TunnelId::PORTS_PER_UPLINK - 1);
+        match at.port() {
+            0 => Err(Fault::new("has the port 0", "use 1 to 65472")),
+            port if port > last => {
+                let problem = "leaves no room for the 64 ports of an uplink";
+                Err(Fault::new(problem, format!("use a port of at most {last}")))
+            }
+            _ => Ok(Self::At(at)),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use patronus_model::policy::{Protocol, QosClass};
 use crate::read::{Fault, Scalar};
 use crate::shape::{Form, ScalarShape, did_you_mean};
 use crate::tree::Word;
+use crate::values::words::words;
 
 /// The code points that have names (RFC 2474, 2597, 3246, 8622).
 const CODES: [(&str, u8); 25] = [
@@ -141,30 +142,6 @@ impl Scalar for PortRange {
         }
         Ok(Self(first..=last))
     }
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $title:literal $(, or $or:literal)? { $($word:literal => $value:ident),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum $name { $($value),+ }
-
-        impl Scalar for $name {
-            const SHAPE: ScalarShape = ScalarShape::new($title, "", &[Form::Words(&[$($word),+])]);
-
-            fn parse(word: &Word) -> Result<Self, Fault> {
-                match word.as_text()? {
-                    $($word => Ok(Self::$value),)+
-                    text => {
-                        let near = did_you_mean(text, [$($word),+]);
-                        let or = concat!($(", or ", $or)?);
-                        let help = format!("{near}{}{or}", Self::SHAPE.valid());
-                        Err(Fault::new(concat!("is not ", $title), help))
-                    }
-                }
-            }
-        }
-    };
 }
 
 words!(
