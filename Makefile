@@ -22,7 +22,7 @@ help: ## List what can be done
 
 .PHONY: setup
 setup: ## Install the Debian packages that labs, tests and the demo need
-	@packaging/setup.sh lab package system
+	@packaging/setup.sh lab package system database
 
 .PHONY: setup-lab
 setup-lab: ## Install only what the demo and the benchmarks need

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # setup.sh WHAT... : installs the Debian packages which that needs, if any is missing: `lab` (the demo,
-# benchmarks), `package` (making it), `system` (testing it on whole systems).
+# benchmarks), `package` (making it), `system` (testing it on whole systems), `database` (testing what
+# controllers keep).
 set -euo pipefail
 
 # program that can be run, or file that exists : package that has it
@@ -25,6 +26,10 @@ package=(
   dpkg-deb:dpkg
   strip:binutils
 )
+database=(
+  psql:postgresql-client
+  /usr/share/doc/postgresql:postgresql
+)
 system=(
   mmdebstrap:mmdebstrap
   qemu-system-x86_64:qemu-system-x86
@@ -38,8 +43,9 @@ for what in "$@"; do
   lab) needs+=("${lab[@]}") ;;
   package) needs+=("${package[@]}") ;;
   system) needs+=("${system[@]}") ;;
+  database) needs+=("${database[@]}") ;;
   *)
-    echo "setup.sh knows lab, package and system, not $what" >&2
+    echo "setup.sh knows lab, package, system and database, not $what" >&2
     exit 2
     ;;
   esac
@@ -61,6 +67,14 @@ echo "installing ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
+# A server that nobody asked for is not wanted: tests start their own.
+case " ${missing[*]} " in
+*" postgresql "*)
+  "${root[@]}" mkdir -p /etc/postgresql-common
+  [ -e /etc/postgresql-common/createcluster.conf ] ||
+    echo "create_main_cluster = false" | "${root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+  ;;
+esac
 # FRR's own service is not wanted: labs start it inside namespaces.
 if ! { "${root[@]}" apt-get update && "${root[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
   cat "$log" >&2

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("patronus-engine", &["patronus-model"]),
     ("patronus-planner", &["patronus-model"]),
     ("patronus-config", &["patronus-model"]),
+    ("patronus-store", &["patronus-model"]),
     ("patronus-linux", &["patronus-model"]),
     ("patronus-frr", &["patronus-model"]),
     ("patronus-api", &["patronus-model"]),
