@@ -19,6 +19,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("patronus-planner", &["patronus-model"]),
     ("patronus-config", &["patronus-model"]),
     ("patronus-store", &["patronus-model"]),
+    (
+        "patronus-controller",
+        &[
+            "patronus-model",
+            "patronus-planner",
+            "patronus-config",
+            "patronus-store",
+        ],
+    ),
     ("patronus-linux", &["patronus-model"]),
     ("patronus-frr", &["patronus-model"]),
     ("patronus-api", &["patronus-model"]),

@@ -1,0 +1,22 @@
+//! Changes of a network's intent.
+//!
+//! ```text
+//! text ──stage──► candidate ──propose──► Proposal: what is wrong, what changes on which router
+//!                                           │
+//!                             commit ◄──────┘   rollback, confirm, expire
+//!                               │
+//!                             State ──► whoever serves routers and people
+//! ```
+//!
+//! A [`Controller`] is a view of the store and keeps nothing that it could not read again. Several on
+//! one PostgreSQL are equal.
+
+mod controller;
+mod error;
+mod proposal;
+mod state;
+
+pub use controller::{Commit, Controller};
+pub use error::Refused;
+pub use proposal::{ObjectChange, Proposal};
+pub use state::State;
