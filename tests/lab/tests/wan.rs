@@ -153,11 +153,12 @@ fn five_percent_of_loss_is_five_percent_of_loss() {
 #[test]
 fn delay_is_added_in_each_direction_and_can_be_changed() {
     let lab = two_sites("delay: 30ms, down: {delay: 10ms}");
-    let measure = |up: f64, down: f64| {
+    let once = |up: f64, down: f64| {
         let stream = stream(&lab, 200);
         sleep(1000);
         let report = stream.stop();
         let directions = [(report.a_to_b, up), (report.b_to_a.unwrap(), down)];
+        let mut reordered = 0;
         for (flow, wanted) in directions {
             let delay = flow.delay.unwrap();
             // The fastest packet shows what was asked for; the median what a busy machine adds.
@@ -166,8 +167,18 @@ fn delay_is_added_in_each_direction_and_can_be_changed() {
                 "{wanted}: {delay:?}"
             );
             assert!(delay.p50_ms < wanted + 15.0, "{wanted}: {delay:?}");
-            assert_eq!(flow.reordered, 0);
+            reordered += flow.reordered;
         }
+        reordered
+    };
+    // A sender that the scheduler moves to another core overtakes itself now and then, before any
+    // delay is added; an emulator that reorders does so each time.
+    let measure = |up: f64, down: f64| {
+        let reordered: Vec<u64> = (0..3)
+            .map(|_| once(up, down))
+            .take_while(|reordered| *reordered > 0)
+            .collect();
+        assert!(reordered.len() < 3, "{reordered:?} packets overtook others");
     };
     measure(30.0, 10.0);
     let change = Degradation {
