@@ -55,9 +55,6 @@ pub fn read_objects(
 }
 
 /// The classes of a network that names none.
-///
-/// # Panics
-/// Never: they are part of this crate, and its tests read them.
 #[must_use]
 pub fn default_classes() -> Vec<TrafficClass> {
     // The shortest file there is; only its classes are looked at.

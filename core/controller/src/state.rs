@@ -44,7 +44,9 @@ impl State {
     /// The store does not answer, or holds what cannot be.
     pub(crate) async fn load(store: &Store, before: Option<&Self>) -> Result<Self, Refused> {
         let generation = store.head().await?;
-        if let Some(before) = before.filter(|it| it.generation == generation) {
+        let numbers = Arc::new(store.allocations().await?);
+        let same = |it: &&Self| it.generation == generation && it.numbers == numbers;
+        if let Some(before) = before.filter(same) {
             return Ok(before.told(Arc::new(store.facts().await?)));
         }
         let number = generation.as_ref().map_or(0, |it| it.number);
@@ -53,7 +55,6 @@ impl State {
             objects.insert(stored.id.clone(), stored);
         }
         let facts = Arc::new(store.facts().await?);
-        let numbers = Arc::new(store.allocations().await?);
         let mut state = Self {
             generation,
             objects,

@@ -292,7 +292,7 @@ impl<'a> Check<'a, '_> {
                 && !sites.any(|site| policy.sites.selects(site))
             {
                 let problem = "no site has these labels, so it holds nowhere";
-                let help = "`patronus site list` shows the labels";
+                let help = "name labels that sites have";
                 self.of(Kind::Policy, name).warning("sites", problem, help);
             }
         }
@@ -324,8 +324,8 @@ impl<'a> Check<'a, '_> {
             });
             if !joined {
                 let problem = "it has a path to no other site";
-                let help = "the topology or the underlays of its uplinks leave it alone: \
-                            `patronus topology` shows why";
+                let help = "make it a hub or give it one, or let an uplink share an underlay with \
+                            others";
                 self.site(site).warning("", problem, help);
             }
         }

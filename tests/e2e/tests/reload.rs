@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use patronus_e2e::network::{BULK, STANDARD, VOICE};
+use patronus_e2e::network::{BULK, STANDARD, VOICE, pause};
 use patronus_e2e::{Family, Network, State, alone};
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ const BROKEN: [Broken; 4] = [
 fn a_broken_configuration_changes_nothing_loses_nothing_and_says_why() -> Result<()> {
     let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
-    std::thread::sleep(Duration::from_secs(6));
+    pause(6);
     let streams = [
         network.stream("berlin", "lisbon", VOICE, Family::V4)?,
         network.stream("berlin", "lisbon", STANDARD, Family::V6)?,
@@ -82,7 +82,7 @@ fn a_broken_configuration_changes_nothing_loses_nothing_and_says_why() -> Result
             line.is_some_and(|line| line.starts_with(|first: char| first.is_ascii_digit()))
         };
         assert!(error.split_whitespace().any(names_line), "{what}: {error}");
-        std::thread::sleep(Duration::from_secs(1));
+        pause(1);
         assert_eq!(before.changes(&State::of(&router)?), [""; 0], "{what}");
         *network.patronus.at("berlin")?.config() = good.clone();
     }
@@ -94,7 +94,7 @@ fn a_broken_configuration_changes_nothing_loses_nothing_and_says_why() -> Result
     let berlin = network.patronus.at("berlin")?;
     berlin.write_config()?;
     berlin.patronus(&["reload"])?;
-    std::thread::sleep(Duration::from_secs(1));
+    pause(1);
     assert_eq!(before.changes(&State::of(&router)?), [""; 0]);
     network.lab.stop()
 }
@@ -103,14 +103,14 @@ fn a_broken_configuration_changes_nothing_loses_nothing_and_says_why() -> Result
 fn a_good_configuration_applies_only_the_difference() -> Result<()> {
     let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/three-sites.yaml"))?;
-    std::thread::sleep(Duration::from_secs(6));
+    pause(6);
     // One stream on each of the paths to Oslo, which share their tunnels with those to Lisbon.
     let streams = [
         network.stream("berlin", "oslo", VOICE, Family::V4)?,
         network.stream("berlin", "oslo", STANDARD, Family::V6)?,
     ];
     let connection = network.connection("berlin", "oslo", BULK)?;
-    std::thread::sleep(Duration::from_secs(1));
+    pause(1);
     let router = network.lab.router("berlin")?;
     let before = State::of(&router)?;
     // Lisbon goes, and a policy that does not concern the streams comes.
@@ -125,7 +125,7 @@ fn a_good_configuration_applies_only_the_difference() -> Result<()> {
     }));
     berlin.write_config()?;
     berlin.patronus(&["reload"])?;
-    std::thread::sleep(Duration::from_secs(3));
+    pause(3);
     let changes = before.changes(&State::of(&router)?);
     for stream in streams {
         let report = stream.stop();
@@ -190,7 +190,7 @@ fn a_changed_policy_moves_flows_that_are_under_way() -> Result<()> {
     let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
     let stream = network.stream("berlin", "lisbon", STANDARD, Family::V4)?;
-    std::thread::sleep(Duration::from_secs(1));
+    pause(1);
     let count = |network: &Network| -> Result<u64> {
         Ok(network
             .tunnel_packets("berlin")?
@@ -224,11 +224,11 @@ fn a_changed_policy_moves_flows_that_are_under_way() -> Result<()> {
 fn an_uplink_that_a_reload_removes_is_left_by_the_far_end_at_once() -> Result<()> {
     let _alone = alone();
     let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
-    std::thread::sleep(Duration::from_secs(6));
+    pause(6);
     // It goes over the uplink that is removed.
     assert_eq!(network.path_of("lisbon", "berlin", "voice")?, "fibre→fibre");
     let stream = network.stream("lisbon", "berlin", VOICE, Family::V4)?;
-    std::thread::sleep(Duration::from_secs(1));
+    pause(1);
     let berlin = network.patronus.at("berlin")?;
     let uplinks = berlin.config()["uplinks"]
         .as_array_mut()
@@ -242,7 +242,7 @@ fn an_uplink_that_a_reload_removes_is_left_by_the_far_end_at_once() -> Result<()
     }
     berlin.write_config()?;
     berlin.patronus(&["reload"])?;
-    std::thread::sleep(Duration::from_secs(5));
+    pause(5);
     let blackout = stream.stop().longest_blackout_ms();
     assert!(blackout < 2000.0, "{blackout} ms");
     assert_eq!(network.path_of("lisbon", "berlin", "voice")?, "fibre→lte");
