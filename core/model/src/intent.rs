@@ -9,11 +9,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::bgp::{Asn, BgpNeighbor, BgpTimers};
-use crate::ids::{
-    ClassId, ClassName, Dscp, IfName, PolicyName, SiteId, Slot, UnderlayName, UplinkName,
-};
+use crate::ids::{ClassName, IfName, PolicyName, SiteId, Slot, UnderlayName, UplinkName};
 use crate::layout::{HubIndex, KernelLayout};
-use crate::policy::{Failover, Match, QosClass, Strategy};
+use crate::policy::{Match, TrafficClass};
 use crate::router::{Gateway, HealthParams, Lan};
 use crate::wireguard::PublicKey;
 
@@ -27,8 +25,9 @@ pub struct Intent {
     pub network: Arc<Network>,
     /// The sites.
     pub sites: BTreeMap<SiteId, Arc<Site>>,
-    /// Traffic classes; none means the ones that a router has when it is told of none.
-    pub classes: BTreeMap<ClassName, Arc<Class>>,
+    /// Traffic classes; none means the ones that a router has when it is told of none. A preference
+    /// may name uplinks which only some sites have.
+    pub classes: BTreeMap<ClassName, Arc<TrafficClass>>,
     /// Policies.
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
 }
@@ -96,7 +95,7 @@ pub enum Kind {
     Network,
     /// [`Site`].
     Site,
-    /// [`Class`].
+    /// [`TrafficClass`].
     Class,
     /// [`Policy`].
     Policy,
@@ -167,7 +166,7 @@ pub enum Object {
     /// A site.
     Site(Arc<Site>),
     /// A class.
-    Class(Arc<Class>),
+    Class(Arc<TrafficClass>),
     /// A policy.
     Policy(Arc<Policy>),
 }
@@ -307,23 +306,6 @@ pub enum Endpoint {
     None,
     /// At this address. Port 0 stands for the port on which it listens.
     At(SocketAddr),
-}
-
-/// A traffic class, as in [`crate::policy::TrafficClass`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Class {
-    /// Number in packet marks.
-    pub id: ClassId,
-    /// Name.
-    pub name: ClassName,
-    /// How it is queued.
-    pub qos: QosClass,
-    /// How the far end recognises it.
-    pub dscp: Dscp,
-    /// How it picks among paths. A preference may name uplinks which only some sites have.
-    pub strategy: Strategy,
-    /// When it moves.
-    pub failover: Failover,
 }
 
 /// A policy.

@@ -1,12 +1,11 @@
 //! The pieces about one site or policy.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use patronus_model::bgp::Asn;
 use patronus_model::ids::{ClassId, SiteNumber, Slot, UplinkName};
-use patronus_model::intent::{self, Action, Allocations, Class, Intent, Network, Site, Uplink};
+use patronus_model::intent::{self, Action, Allocations, Intent, Network, Site, Uplink};
 use patronus_model::layout::HubIndex;
 use patronus_model::policy::{self, QosClass, Strategy, TrafficClass};
 use patronus_model::router::{self, Bgp, Overlay, RemoteSite, RemoteUplink, RouterConfig};
@@ -22,15 +21,11 @@ pub(crate) fn classes(intent: &Intent, defaults: &[TrafficClass]) -> Vec<Traffic
     if intent.classes.is_empty() {
         return defaults.to_vec();
     }
-    let model = |class: &Arc<Class>| TrafficClass {
-        id: class.id,
-        name: class.name.clone(),
-        qos: class.qos,
-        dscp: class.dscp,
-        strategy: class.strategy.clone(),
-        failover: class.failover,
-    };
-    let mut classes: Vec<TrafficClass> = intent.classes.values().map(model).collect();
+    let classes = intent
+        .classes
+        .values()
+        .map(|class| TrafficClass::clone(class));
+    let mut classes: Vec<TrafficClass> = classes.collect();
     classes.sort_by_key(|class| class.id);
     classes
 }

@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use patronus_model::intent::{
-    self, Action, Class, Endpoint, Neighbor, Network, Policy, Selector, Site, Topology,
+    self, Action, Endpoint, Neighbor, Network, Policy, Selector, Site, Topology,
 };
+use patronus_model::policy::TrafficClass;
 use patronus_model::router;
 
 use super::{bgp, kernel, labels, prefixes, steering, uplinks};
@@ -219,22 +220,14 @@ fn neighbors(bgp: &SiteBgp, sink: &mut Sink) -> Option<Vec<Neighbor>> {
 }
 
 /// A traffic class.
-pub(crate) fn class_of_network(at: At<ClassObject>, sink: &mut Sink) -> Option<Class> {
+pub(crate) fn class_of_network(at: At<ClassObject>, sink: &mut Sink) -> Option<TrafficClass> {
     let At { value, place } = at;
     value.kind.value()?;
     let base = At {
         value: value.base,
         place,
     };
-    let class = steering::class(&base, None, sink)?;
-    Some(Class {
-        id: class.id,
-        name: class.name,
-        qos: class.qos,
-        dscp: class.dscp,
-        strategy: class.strategy,
-        failover: class.failover,
-    })
+    steering::class(&base, None, sink)
 }
 
 /// A policy.
