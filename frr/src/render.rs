@@ -34,11 +34,12 @@ pub struct Overlay {
     pub subnet_v4: Option<Ipv4Net>,
     /// The subnet of the IPv6 overlay addresses.
     pub subnet_v6: Option<Ipv6Net>,
-    /// The kernel's routing table for routes learned from other sites; `None` means the main
-    /// table. A table of their own keeps them from competing with the machine's own routes: in
-    /// the main table zebra never installs a learned default route beside a DHCP one, and a rule
-    /// that consults the main table would catch packets before the class tables do. Routes
-    /// learned from neighbours outside the overlay always go to the main table.
+    /// The kernel's routing table for all that BGP learns; `None` means the main table. A table of
+    /// their own keeps these routes from competing with the machine's own: in the main table zebra
+    /// never installs a learned default route beside a DHCP one, and a rule that consults the main
+    /// table would catch packets before the class tables do. It is one table for sites and third
+    /// parties, as bgpd never takes away a route of a prefix whose best path is in another table
+    /// now.
     pub learned_table: Option<u32>,
 }
 

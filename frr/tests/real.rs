@@ -158,10 +158,10 @@ async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_
 
     one.learns(&["10.2.0.0/16 via 10.255.0.2", "10.3.0.0/16 via 10.255.0.2"])
         .await?;
-    two.learns(&["10.1.0.0/16 via 10.255.0.1"]).await?;
+    two.learns(&["10.1.0.0/16 via 10.255.0.1", "10.3.0.0/16 via 172.16.32.3"])
+        .await?;
     let main = two.node.run(["ip", "route", "show", "proto", "bgp"])?;
-    assert!(main.starts_with("10.3.0.0/16 via 172.16.32.3"), "{main}");
-    assert_eq!(main.lines().count(), 1, "{main}");
+    assert_eq!(main, "");
     // What needs bfdd waits for it, the rest does not.
     assert!(!two.frr.status.borrow().is_good());
     two.start_bfdd().await?;

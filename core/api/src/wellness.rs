@@ -37,6 +37,7 @@ pub(crate) fn problems(from: &Snapshot, bgp: &BgpView, handshakes: &Handshakes) 
         .chain(daemons(bgp))
         .chain(neighbors(from, bgp))
         .chain(silent(from, bgp))
+        .chain(misrouted(from))
         .chain(agreement(from, bgp))
         .collect();
     problems.sort_by_key(|problem| severity(problem.status));
@@ -237,7 +238,7 @@ fn silent(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
         let in_force = in_force.get(&site.id).copied().unwrap_or_default();
         let id = &site.id;
         let all = words::counted(received, "prefix", "prefixes");
-        let suspects = "Does another site, or a network of our own, have them?";
+        let suspects = "Does another site, a network of our own or a BGP neighbour have them?";
         match (received, in_force) {
             (0, InForce { all: 0, .. }) => Some(problem(
                 PathStatus::Degraded,
@@ -266,6 +267,17 @@ struct InForce {
     all: u64,
     /// Those by BGP, and what it announces while this machine has it as well.
     learned: u64,
+}
+
+/// What belongs to the overlay while the main table leads it out of an uplink.
+fn misrouted(from: &Snapshot) -> impl Iterator<Item = Problem> {
+    let misrouted = from.view.misrouted.iter();
+    misrouted.map(|(prefix, via)| {
+        problem(
+            PathStatus::Degraded,
+            words::elsewhere::misrouted(prefix, via),
+        )
+    })
 }
 
 /// Whether the kernel and FRR have what they should have.

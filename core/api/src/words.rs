@@ -1,6 +1,8 @@
 //! Events and decisions in words. All phrasing for people is here, so that every surface says the
 //! same thing in the same way.
 
+pub(crate) mod elsewhere;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -342,9 +344,13 @@ pub(crate) fn because(explanation: &Explanation) -> String {
         Outcome::Own { .. } => {
             format!("{destination} is an address of this router: the packet ends here")
         }
-        Outcome::NotOverlay { .. } => {
-            format!("{destination} is not in the overlay: the main routing table decides")
+        Outcome::NotOverlay { foreign, .. } => {
+            elsewhere::not_overlay(destination, foreign.as_ref())
         }
+        Outcome::Unreachable {
+            misrouted: Some((prefix, via)),
+            ..
+        } => elsewhere::misrouted(prefix, via),
         Outcome::Unreachable { withdrawn, lan, .. } => {
             unreachable(destination, withdrawn.as_ref(), lan.as_ref())
         }

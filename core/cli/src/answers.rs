@@ -173,6 +173,7 @@ pub(crate) struct Route {
     pub(crate) prefix: String,
     pub(crate) site_id: Option<String>,
     pub(crate) origin: String,
+    pub(crate) via: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

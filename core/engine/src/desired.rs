@@ -11,7 +11,8 @@ use ipnet::IpNet;
 use patronus_model::firewall::Firewall;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{
-    Environment, Family, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule, Selector,
+    Environment, Family, Foreign, KernelState, OverlayInterface, RouteKey, RouteTarget, Rule,
+    Selector,
 };
 use patronus_model::layout::{KernelLayout, NexthopId, TunnelId};
 use patronus_model::router::{Gateway, RouterConfig, Uplink};
@@ -345,14 +346,9 @@ fn local_routes(
     prefix: IpNet,
 ) -> impl Iterator<Item = (RouteKey, RouteTarget)> {
     let mut key = ordinary(table, prefix);
-    let connected = environment.connected.get(&prefix).map(|connected| {
-        let target = RouteTarget::Device {
-            interface: connected.interface.clone(),
-            gateway: None,
-            source: connected.source,
-        };
-        (key, target)
-    });
+    let foreign = environment.foreign.get(&prefix);
+    let connected = foreign.and_then(Foreign::connected);
+    let connected = connected.map(|via| (key, RouteTarget::from(via.clone())));
     if connected.is_some() {
         key.metric = KernelLayout::FALLBACK_METRIC;
     }

@@ -59,20 +59,40 @@ impl Engine {
         if self.is_ours(config, flow.destination) {
             return Some(Outcome::Own { class: name });
         }
-        if self.served_locally(config, flow) {
-            return Some(Outcome::NotOverlay { class: name });
+        let destination = flow.destination;
+        if let Some(served) = self.served_here(config, destination) {
+            let mut misrouted = self.misrouted(config);
+            let misrouted = misrouted.find(|(prefix, _)| *prefix == served);
+            let foreign = self.environment.as_ref();
+            let foreign = foreign.and_then(|it| it.foreign.get(&served).cloned());
+            return Some(match misrouted {
+                Some(misrouted) => Outcome::Unreachable {
+                    class: name,
+                    withdrawn: None,
+                    lan: None,
+                    misrouted: Some(misrouted),
+                },
+                None => Outcome::NotOverlay {
+                    class: name,
+                    foreign: foreign.map(|foreign| (served, foreign)),
+                },
+            });
         }
-        let Some((route, site)) = self.route(flow) else {
+        let Some((route, site)) = self.route(destination) else {
             let guarded = overlay_prefixes(config)
                 .chain(self.ownership.guarded(&self.learned))
-                .any(|prefix| prefix.contains(&flow.destination));
+                .any(|prefix| prefix.contains(&destination));
             return Some(match guarded {
                 true => Outcome::Unreachable {
                     class: name,
-                    withdrawn: self.withdrawn(now, config, flow.destination),
-                    lan: lan_of(config, flow.destination).map(|lan| self.lan_view(lan)),
+                    withdrawn: self.withdrawn(now, config, destination),
+                    lan: lan_of(config, destination).map(|lan| self.lan_view(lan)),
+                    misrouted: None,
                 },
-                false => Outcome::NotOverlay { class: name },
+                false => Outcome::NotOverlay {
+                    class: name,
+                    foreign: None,
+                },
             });
         };
         let origin = self.origin(&route);
@@ -111,12 +131,12 @@ impl Engine {
     }
 
     /// The longest prefix of the overlay that the destination lies in.
-    fn route(&self, flow: &Flow) -> Option<(IpNet, SiteNumber)> {
+    fn route(&self, destination: IpAddr) -> Option<(IpNet, SiteNumber)> {
         let matching = self
             .ownership
             .owners
             .iter()
-            .filter(|(prefix, _)| prefix.contains(&flow.destination));
+            .filter(|(prefix, _)| prefix.contains(&destination));
         matching
             .max_by_key(|(prefix, _)| prefix.prefix_len())
             .map(|(prefix, site)| (*prefix, *site))
@@ -129,8 +149,8 @@ impl Engine {
             || environment.is_some_and(|it| it.addresses.contains(&address))
     }
 
-    /// Whether a network of the main table is a closer match than anything of the overlay.
-    fn served_locally(&self, config: &RouterConfig, flow: &Flow) -> bool {
+    /// The prefix that is served on this side, if it is as close a match as any of the overlay.
+    fn served_here(&self, config: &RouterConfig, destination: IpAddr) -> Option<IpNet> {
         let v6 = config.overlay.ipv6.map(|net| IpAddr::V6(net.addr()));
         let ours = [Some(IpAddr::V4(config.overlay.ipv4.addr())), v6];
         let ours = ours.into_iter().flatten().map(IpNet::from);
@@ -140,10 +160,11 @@ impl Engine {
             .flat_map(|environment| local_networks(environment, &self.ownership));
         let local = ours
             .chain(networks)
-            .filter(|prefix| prefix.contains(&flow.destination));
-        let local = local.map(|prefix| prefix.prefix_len()).max();
-        let overlay = self.route(flow).map(|(prefix, _)| prefix.prefix_len());
-        local.is_some() && local >= overlay
+            .filter(|prefix| prefix.contains(&destination));
+        let local = local.max_by_key(IpNet::prefix_len)?;
+        let overlay = self.route(destination);
+        let overlay = overlay.map(|(prefix, _)| prefix.prefix_len());
+        (Some(local.prefix_len()) >= overlay).then_some(local)
     }
 }
 

@@ -154,12 +154,12 @@ fn is_special(prefix: &IpNet) -> bool {
     of_family || address.is_loopback() || address.is_multicast()
 }
 
-/// What the main table serves, which therefore is no site's for as long as it does, whatever BGP
+/// What is served on this side, which therefore is no site's for as long as it is, whatever BGP
 /// says: two sites may have the same provider behind them. A network that we are in by an uplink
 /// only, by a lease perhaps, is not among it.
 pub(crate) fn served(environment: &Environment) -> BTreeSet<IpNet> {
     let of_uplinks = networks_of_uplinks(environment);
-    let foreign = environment.foreign.iter().map(IpNet::trunc);
+    let foreign = environment.foreign.keys().map(IpNet::trunc);
     foreign
         .filter(|prefix| !of_uplinks.contains(prefix))
         .collect()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use patronus_model::Timestamp;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, UplinkName};
-use patronus_model::kernel::UplinkState;
+use patronus_model::kernel::{Foreign, UplinkState, Via};
 use patronus_model::policy::{Match, Strategy, TrafficClass};
 use patronus_model::router::{Lan, RemoteSite, RouterConfig, Uplink};
 use patronus_model::view::{
@@ -53,6 +53,28 @@ impl Engine {
                 .collect(),
             policies: policy_views(config),
             routes: self.route_views(config),
+            misrouted: self.misrouted(config).collect(),
+        })
+    }
+
+    /// Routes of the main table that lead out of an uplink what nftables keeps from leaving there.
+    pub(crate) fn misrouted<'a>(
+        &'a self,
+        config: &'a RouterConfig,
+    ) -> impl Iterator<Item = (IpNet, Via)> + 'a {
+        let firewall = self.observed.as_ref().and_then(|it| it.firewall.as_ref());
+        let guarded = move |prefix: &IpNet| {
+            let mut guarded = firewall.into_iter().flat_map(|it| &it.guarded);
+            guarded.any(|guarded| guarded.contains(prefix))
+        };
+        let foreign = self.environment.iter().flat_map(|it| &it.foreign);
+        foreign.filter_map(move |(prefix, foreign)| {
+            let via = foreign.via()?;
+            let mut uplinks = config.uplinks.iter();
+            let by_uplink = uplinks.any(|uplink| uplink.interface == via.interface);
+            // A lease is no route of anybody's making.
+            (by_uplink && foreign.connected().is_none() && guarded(prefix))
+                .then(|| (*prefix, via.clone()))
         })
     }
 
@@ -197,6 +219,10 @@ impl Engine {
         }
     }
 
+    fn foreign(&self, prefix: &IpNet) -> Option<&Foreign> {
+        self.environment.as_ref()?.foreign.get(prefix)
+    }
+
     fn route_views(&self, config: &RouterConfig) -> Vec<RouteView> {
         let sites: BTreeMap<SiteNumber, &RemoteSite> = config
             .remotes
@@ -209,6 +235,7 @@ impl Engine {
                 prefix: *prefix,
                 site: Some(site),
                 origin: self.origin(prefix),
+                via: None,
             })
         };
         let owners = &self.ownership.owners;
@@ -221,6 +248,7 @@ impl Engine {
                 prefix,
                 site: Some(sites.get(&site)?.id.clone()),
                 origin: RouteOrigin::Local,
+                via: self.foreign(&prefix).and_then(Foreign::via).cloned(),
             })
         });
         let withdrawn = self.learned.withdrawn();
@@ -238,6 +266,7 @@ impl Engine {
                 .last
                 .and_then(|(site, _)| Some(sites.get(&site)?.id.clone())),
             origin: RouteOrigin::Withdrawn,
+            via: None,
         });
         let owned = owners.iter().filter_map(view);
         let mut all: Vec<RouteView> = owned.chain(local).chain(withdrawn).collect();

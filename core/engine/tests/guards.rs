@@ -14,7 +14,7 @@ use std::time::Duration;
 use patronus_engine::Input;
 use patronus_model::event::Event;
 use patronus_model::ids::Dscp;
-use patronus_model::kernel::{KernelState, LearnedDelta, RouteTarget};
+use patronus_model::kernel::{Foreign, KernelState, LearnedDelta, RouteTarget};
 use patronus_model::layout::KernelLayout;
 use patronus_model::policy::{Flow, Protocol};
 use patronus_model::view::{Outcome, RouteOrigin};
@@ -33,7 +33,7 @@ fn mpls(uplink: &str) -> KernelState {
     state.addresses = [uplink.parse().unwrap()].into();
     state.gateway4 = Some("10.0.0.1".parse().unwrap());
     let net: ipnet::IpNet = uplink.parse().unwrap();
-    environment.foreign.insert(net.trunc());
+    environment.foreign.insert(net.trunc(), Foreign::Main(None));
     Router::new(config, environment).kernel
 }
 
@@ -41,17 +41,6 @@ fn is_dropped(kernel: &KernelState, to: &str) -> bool {
     let to: IpAddr = to.parse().unwrap();
     let guarded = &kernel.firewall.as_ref().unwrap().guarded;
     guarded.iter().any(|prefix| prefix.contains(&to))
-}
-
-/// What the guard's table says of an address.
-fn guard(kernel: &KernelState, to: &str) -> Option<RouteTarget> {
-    let to: IpAddr = to.parse().unwrap();
-    let table = KernelLayout::default().guard_table();
-    let routes = kernel.routes.iter();
-    routes
-        .filter(|(key, _)| key.table == table && key.prefix.contains(&to))
-        .max_by_key(|(key, _)| (key.prefix.prefix_len(), std::cmp::Reverse(key.metric)))
-        .map(|(_, target)| target.clone())
 }
 
 #[test]
@@ -99,11 +88,11 @@ fn a_lease_in_the_network_of_a_site_opens_nothing() {
 #[test]
 fn a_lease_in_a_network_that_a_site_only_announces_opens_nothing() {
     for lease in ["10.7.0.0/24", "10.7.0.128/25"] {
-        let (lease, theirs) = (lease.parse().unwrap(), "10.7.0.200".parse().unwrap());
+        let lease = lease.parse().unwrap();
         let mut environment = environment(1);
         let uplink = environment.uplinks.get_mut(&slot(1)).unwrap();
         uplink.addresses.insert(lease);
-        environment.foreign.insert(lease);
+        environment.foreign.insert(lease, Foreign::Main(None));
         let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment);
         router.input(Input::Learned(LearnedDelta {
             set: [("10.7.0.0/24".parse().unwrap(), [10, 255, 0, 2].into())].into(),
@@ -115,16 +104,10 @@ fn a_lease_in_a_network_that_a_site_only_announces_opens_nothing() {
             Some(RouteTarget::Unreachable),
             "{lease}"
         );
-        let flow = Flow {
-            source: "10.1.0.9".parse().unwrap(),
-            destination: theirs,
-            protocol: Protocol::UDP,
-            source_port: None,
-            destination_port: None,
-            dscp: Dscp::new(0).unwrap(),
-            ingress: None,
-        };
-        let explained = router.engine.explain(router.now, flow).unwrap();
+        let explained = router
+            .engine
+            .explain(router.now, flow_to("10.7.0.200"))
+            .unwrap();
         assert!(
             matches!(explained.outcome, Outcome::Routed { .. }),
             "{lease}: {explained:?}"
@@ -136,7 +119,7 @@ fn a_lease_in_a_network_that_a_site_only_announces_opens_nothing() {
 fn what_the_main_table_serves_is_no_sites_for_as_long_as_it_does() {
     let prefix = "10.7.0.0/24".parse().unwrap();
     let mut served = environment(1);
-    served.foreign.insert(prefix);
+    served.foreign.insert(prefix, Foreign::Main(None));
     let mut router = Router::new(config(1, vec![remote(2, 1, None)]), served);
     router.input(Input::Learned(LearnedDelta {
         set: [(prefix, [10, 255, 0, 2].into())].into(),

@@ -145,7 +145,6 @@ fn an_address_in_a_lan_of_ours_that_is_away_is_explained_by_that() {
     assert!(matches!(explained(&router), Outcome::NotOverlay { .. }));
     let mut without = environment(2);
     without.lans.clear();
-    without.connected.clear();
     without.foreign.remove(&"10.1.0.0/24".parse().unwrap());
     router.input(Input::Environment(without));
     let Outcome::Unreachable { lan: Some(lan), .. } = explained(&router) else {

@@ -14,7 +14,7 @@ use patronus_engine::diff::{apply, diff};
 use patronus_engine::{Engine, Input};
 use patronus_model::ids::PathId;
 use patronus_model::kernel::{
-    Environment, Family, KernelState, LearnedDelta, RouteTarget, Selector,
+    Environment, Family, Foreign, KernelState, LearnedDelta, RouteTarget, Selector,
 };
 use patronus_model::path::{Liveness, Measurement};
 use patronus_model::router::RouterConfig;
@@ -35,16 +35,25 @@ fn configs() -> impl Strategy<Value = RouterConfig> {
 }
 
 fn environments() -> impl Strategy<Value = Environment> {
-    let foreign = prop::collection::vec((0u8..255, any::<bool>()), 0..4);
-    (0u8..=3, foreign).prop_map(|(uplinks, foreign)| {
+    let served = prop_oneof![
+        Just(Foreign::Main(None)),
+        Just(on_lan()),
+        Just(of_neighbor())
+    ];
+    let foreign = prop::collection::vec((0u8..255, served), 0..4);
+    // Of its neighbours, one may announce what our LAN is in, what belongs to the overlay, or all.
+    let around = prop::option::of(prop::sample::select(vec![
+        "10.1.0.0/16",
+        "10.0.0.0/8",
+        "10.0.0.0/7",
+        "0.0.0.0/0",
+    ]));
+    (0u8..=3, foreign, around).prop_map(|(uplinks, foreign, around)| {
         let mut environment = environment(uplinks);
-        for (number, connected) in foreign {
-            let net = IpNet::from_parts(number);
-            environment.foreign.insert(net);
-            if connected {
-                environment.connected.insert(net, on_lan());
-            }
-        }
+        let foreign = foreign.into_iter();
+        let foreign = foreign.map(|(number, served)| (IpNet::from_parts(number), served));
+        let around = around.map(|net| (net.parse().unwrap(), of_neighbor()));
+        environment.foreign.extend(foreign.chain(around));
         environment
     })
 }
@@ -150,8 +159,10 @@ fn happen(router: &mut Router, environment: &mut Environment, what: &Happening) 
 fn stays_local(kernel: &KernelState, to: IpAddr) -> bool {
     match way_of(kernel, to) {
         None => true,
-        Some(RouteTarget::Device { interface, .. }) => *interface == on_lan().interface,
-        Some(_) => false,
+        Some(target) => {
+            let on_lan = on_lan().connected().cloned();
+            on_lan.map(RouteTarget::from).as_ref() == Some(target)
+        }
     }
 }
 
@@ -272,7 +283,7 @@ proptest! {
         let (mut config, mut env) = (config, env);
         // Two hubs with one number fight over a tunnel for ever, and changes wait meanwhile.
         config.remotes.iter_mut().for_each(|remote| remote.hub = None);
-        env.foreign.insert(IpNet::from_parts(103));
+        env.foreign.insert(IpNet::from_parts(103), Foreign::Main(None));
         let mut router = Router::new(config.clone(), env.clone());
         for what in &course {
             happen(&mut router, &mut env, what);

@@ -19,11 +19,19 @@ use ipnet::IpNet;
 use patronus_linux::{Follower, Notice, Watch};
 use patronus_model::ids::Slot;
 use patronus_model::kernel::{
-    Change, Connected, Environment, LearnedDelta, OverlayInterface, Plan, RouteTarget,
+    Change, Environment, Foreign, LearnedDelta, OverlayInterface, Plan, RouteTarget, Via,
 };
 use patronus_model::layout::KernelLayout;
 use support::{apply, inside, ip, key, name, net, nexthop, open, run};
 use tokio::sync::mpsc::Receiver;
+
+fn on_wan(source: Option<IpAddr>) -> Foreign {
+    Foreign::Main(Some(Via {
+        interface: name("wan0"),
+        gateway: None,
+        source,
+    }))
+}
 
 /// A follower and all that it has said so far.
 struct Ear {
@@ -150,7 +158,9 @@ fn routes_of_zebra_are_learned_and_unlearned() {
             route add 10.67.0.0/16 nhid 31 protocol bgp metric 20 table 7129
             route add 10.7.0.0/16 nhid 31 protocol bgp metric 20 table 7129
             route add default nhid 31 protocol bgp metric 20 table 7129
-            route add 10.68.0.0/16 nhid 31 protocol bgp metric 20 table 7130");
+            route add 10.68.0.0/16 nhid 31 protocol bgp metric 20 table 7130
+            address add 192.0.2.2/24 dev wan0
+            route add 10.69.0.0/16 via 192.0.2.7 dev wan0 protocol bgp metric 20 table 7129");
         let expected = learned(&[
             ("10.2.0.0/16", "10.255.0.2"),
             ("10.3.0.0/16", "10.255.0.3"),
@@ -166,8 +176,17 @@ fn routes_of_zebra_are_learned_and_unlearned() {
         ]);
         ear.until("all are learned", |ear| ear.learned == expected);
         for prefix in ["10.66.0.0/16", "10.67.0.0/16"] {
-            assert!(ear.environment.foreign.contains(&net(prefix)), "{prefix}");
+            let foreign = ear.environment.foreign.get(&net(prefix));
+            assert_eq!(foreign, Some(&on_wan(None)), "{prefix}");
         }
+
+        let by_neighbor = Foreign::Neighbor(Via {
+            interface: name("wan0"),
+            gateway: "192.0.2.7".parse().ok(),
+            source: None,
+        });
+        let foreign = ear.environment.foreign.get(&net("10.69.0.0/16"));
+        assert_eq!(foreign, Some(&by_neighbor));
 
         // An object is replaced, one way of an IPv6 route goes, a route moves, routes go.
         ip(
@@ -229,15 +248,10 @@ fn the_environment_is_reported_as_it_changes() {
                 && uplink.addresses == [net("192.0.2.2/24"), net("2001:db8::2/64")].into()
         });
         let foreign = &ear.environment.foreign;
-        assert!(foreign.contains(&net("192.0.2.0/24")), "{foreign:?}");
-        let connected = &ear.environment.connected;
-        let expected = Connected {
-            interface: name("wan0"),
-            source: "192.0.2.2".parse().ok(),
-        };
-        assert_eq!(connected.get(&net("192.0.2.0/24")), Some(&expected));
+        let connected = on_wan("192.0.2.2".parse().ok());
+        assert_eq!(foreign.get(&net("192.0.2.0/24")), Some(&connected));
         for not in ["0.0.0.0/0", "::/0", "10.255.0.0/16", "fd00:ff::/64"] {
-            assert!(!foreign.contains(&net(not)), "{not}");
+            assert!(!foreign.contains_key(&net(not)), "{not}");
         }
         run("ip link set isp0 down");
         let started = Instant::now();

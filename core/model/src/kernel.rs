@@ -79,6 +79,16 @@ pub enum RouteTarget {
     },
 }
 
+impl From<Via> for RouteTarget {
+    fn from(via: Via) -> Self {
+        Self::Device {
+            interface: via.interface,
+            gateway: via.gateway,
+            source: via.source,
+        }
+    }
+}
+
 /// Which packets a policy-routing rule is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Selector {
@@ -219,22 +229,62 @@ pub struct Environment {
     pub uplinks: BTreeMap<Slot, UplinkState>,
     /// The LAN interfaces that exist.
     pub lans: BTreeMap<IfName, LanInterface>,
-    /// Prefixes that the main table routes elsewhere than into the overlay, default routes
-    /// excepted.
-    pub foreign: BTreeSet<IpNet>,
-    /// Those of them that an interface is in itself, with no gateway between.
-    pub connected: BTreeMap<IpNet, Connected>,
+    /// Prefixes that are routed elsewhere than into the overlay; default routes of the main table
+    /// are not among them.
+    pub foreign: BTreeMap<IpNet, Foreign>,
     /// Addresses of the machine, on whatever interface.
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// A network that an interface of the machine is in.
+/// Who routes a prefix elsewhere than into the overlay, and by which way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connected {
+pub enum Foreign {
+    /// The main table; `None` where that is by several ways, or nowhere.
+    Main(Option<Via>),
+    /// A BGP neighbour outside the overlay: of what BGP knows, its way is the best. The main table
+    /// has nothing of exactly this prefix. Of equal ways this is one.
+    Neighbor(Via),
+}
+
+impl Foreign {
+    /// The way, if there is one.
+    #[must_use]
+    pub const fn via(&self) -> Option<&Via> {
+        match self {
+            Self::Main(via) => via.as_ref(),
+            Self::Neighbor(via) => Some(via),
+        }
+    }
+
+    /// The way of a network that an interface of the machine is in itself.
+    #[must_use]
+    pub fn connected(&self) -> Option<&Via> {
+        match self {
+            Self::Main(via) => via.as_ref().filter(|via| via.gateway.is_none()),
+            Self::Neighbor(_) => None,
+        }
+    }
+}
+
+/// Out of an interface, perhaps through a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
     /// The interface.
     pub interface: IfName,
+    /// The gateway.
+    pub gateway: Option<IpAddr>,
     /// The source that local packets prefer.
     pub source: Option<IpAddr>,
+}
+
+impl fmt::Display for Via {
+    /// The way in words, like `10.1.0.7 on lan0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.gateway {
+            Some(gateway) => write!(f, "{gateway} on {}", self.interface),
+            None => write!(f, "{}", self.interface),
+        }
+    }
 }
 
 /// A LAN's interface as it is.

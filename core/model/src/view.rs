@@ -11,6 +11,7 @@ use crate::event::{Candidate, Event, Reason};
 use crate::ids::{
     ClassId, ClassName, IfName, PathId, PolicyName, SiteId, SiteNumber, Slot, UplinkName,
 };
+use crate::kernel::{Foreign, Via};
 use crate::path::{Measurement, PathCause, PathState};
 use crate::policy::{Action, Flow, Mismatch};
 use crate::wireguard::PublicKey;
@@ -48,6 +49,9 @@ pub struct RouterView {
     pub policies: Vec<PolicyView>,
     /// What is routed into the overlay.
     pub routes: Vec<RouteView>,
+    /// Prefixes within what belongs to the overlay which the main table leads out of an uplink all
+    /// the same: their packets are dropped.
+    pub misrouted: Vec<(IpNet, Via)>,
 }
 
 /// An uplink.
@@ -229,6 +233,8 @@ pub struct RouteView {
     pub site: Option<SiteId>,
     /// Where that is known from.
     pub origin: RouteOrigin,
+    /// For [`RouteOrigin::Local`], the way it has here, if it is one.
+    pub via: Option<Via>,
 }
 
 /// Where a prefix is known from.
@@ -240,7 +246,7 @@ pub enum RouteOrigin {
     Bgp,
     /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
     Stale,
-    /// BGP, but this machine's main table serves it, so it stays here for as long as it does.
+    /// BGP, but this machine has a route of its own for it, so it stays here for as long as it does.
     Local,
     /// BGP, which says so no more. It is unreachable rather than sought on the Internet.
     Withdrawn,
@@ -279,10 +285,12 @@ pub enum Outcome {
         /// The class that it has all the same.
         class: ClassName,
     },
-    /// Its destination is not in the overlay: the main routing table decides.
+    /// The overlay does not carry it.
     NotOverlay {
         /// The class that it has all the same.
         class: ClassName,
+        /// What is known of its route; `None`: the main table decides, perhaps by its default.
+        foreign: Option<(IpNet, Foreign)>,
     },
     /// It belongs to the overlay, but nobody has announced its destination: it is refused rather
     /// than sent in the clear.
@@ -293,6 +301,8 @@ pub enum Outcome {
         withdrawn: Option<WithdrawnView>,
         /// The LAN of ours that it is in, whose interface is not as it should be.
         lan: Option<LanView>,
+        /// The route of the main table that would lead it out of an uplink.
+        misrouted: Option<(IpNet, Via)>,
     },
     /// It travels to a site.
     Routed {

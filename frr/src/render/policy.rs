@@ -169,7 +169,7 @@ fn inbound_map(desired: &Desired, site: bool, accept: Accept, family: Family) ->
     }
     let tag = if site { TAG_SITE } else { TAG_EXTERNAL };
     lines.push(Node::leaf(&format!("set tag {tag}")));
-    if let Some(table) = desired.overlay.learned_table.filter(|_| site) {
+    if let Some(table) = desired.overlay.learned_table {
         lines.push(Node::leaf(&format!("set table {table}")));
     }
     nodes.push(Node::context(&format!("route-map {name} permit 30"), lines));

@@ -105,7 +105,7 @@ fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
     match outcome {
         view::Outcome::Dropped => (Outcome::Dropped, None),
         view::Outcome::Own { class } => (Outcome::Own, Some(class.to_string())),
-        view::Outcome::NotOverlay { class } => (Outcome::NotOverlay, Some(class.to_string())),
+        view::Outcome::NotOverlay { class, .. } => (Outcome::NotOverlay, Some(class.to_string())),
         view::Outcome::Unreachable { class, .. } => (Outcome::Unreachable, Some(class.to_string())),
         view::Outcome::Routed { class, .. } => (Outcome::Routed, Some(class.to_string())),
     }

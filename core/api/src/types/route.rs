@@ -18,7 +18,7 @@ pub(crate) enum Origin {
     Bgp,
     /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
     Stale,
-    /// BGP, but this machine's main table serves it, so it stays here for as long as it does.
+    /// BGP, but this machine has a route of its own for it, so it stays here for as long as it does.
     Local,
     /// BGP, which says so no more: nobody reaches it, and nothing for it leaves in the clear. The
     /// mutation `forgetPrefix` ends that.
@@ -46,6 +46,9 @@ pub(crate) struct Route {
     site_id: Option<ID>,
     /// Where it is known from.
     origin: Origin,
+    /// For `local`, the way that this machine has, like `10.1.0.7 on lan0`; null where there are
+    /// several.
+    via: Option<String>,
 }
 
 impl Route {
@@ -54,6 +57,7 @@ impl Route {
             prefix: route.prefix.to_string(),
             site_id: route.site.as_ref().map(|site| site.as_str().into()),
             origin: route.origin.into(),
+            via: route.via.as_ref().map(ToString::to_string),
         }
     }
 
@@ -63,6 +67,7 @@ impl Route {
             prefix: prefix.to_owned(),
             site_id: Some("a".into()),
             origin: Origin::Bgp,
+            via: None,
         }
     }
 }

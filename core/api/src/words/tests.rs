@@ -369,6 +369,7 @@ fn an_address_in_a_lan_that_is_away_is_not_said_to_be_unannounced() {
                 class: "bulk".parse().unwrap(),
                 withdrawn: None,
                 lan: Some(lan),
+                misrouted: None,
             },
         });
         let rest = said

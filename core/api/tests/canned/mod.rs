@@ -18,6 +18,7 @@ use std::time::Duration;
 use patronus_api::{Diagnostic, ReloadOutcome, Request};
 use patronus_model::event::{Candidate, Event, Reason, Verdict};
 use patronus_model::ids::{ClassId, PathId, SiteNumber, Slot};
+use patronus_model::kernel::{Foreign, Via};
 use patronus_model::path::{Measurement, PathCause, PathState};
 use patronus_model::policy::{Action, Flow, Mismatch};
 use patronus_model::view::*;
@@ -183,10 +184,12 @@ pub fn view() -> RouterView {
                 prefix: "10.6.1.0/24".parse().unwrap(),
                 site: None,
                 origin: RouteOrigin::Withdrawn,
+                via: None,
             },
             route("10.3.0.0/16", "oslo", RouteOrigin::Configured),
             route("fd00:2::/48", "lisbon", RouteOrigin::Bgp),
         ],
+        misrouted: Vec::new(),
     }
 }
 
@@ -342,6 +345,15 @@ fn route(prefix: &str, site: &str, origin: RouteOrigin) -> RouteView {
         prefix: prefix.parse().unwrap(),
         site: Some(site.parse().unwrap()),
         origin,
+        via: (origin == RouteOrigin::Local).then(by_lan),
+    }
+}
+
+fn by_lan() -> Via {
+    Via {
+        interface: "lan0".parse().unwrap(),
+        gateway: "10.1.0.7".parse().ok(),
+        source: None,
     }
 }
 
@@ -417,6 +429,7 @@ fn explain(flow: Flow) -> Explanation {
             class: "bulk".parse().unwrap(),
             withdrawn: None,
             lan: None,
+            misrouted: None,
         },
         "10.6.0.9" => Outcome::Unreachable {
             class: "bulk".parse().unwrap(),
@@ -426,9 +439,18 @@ fn explain(flow: Flow) -> Explanation {
                 configured: false,
             }),
             lan: None,
+            misrouted: None,
+        },
+        "10.8.0.9" => Outcome::NotOverlay {
+            class: "bulk".parse().unwrap(),
+            foreign: Some((
+                "10.8.0.0/24".parse().unwrap(),
+                Foreign::Main(Some(by_lan())),
+            )),
         },
         _ => Outcome::NotOverlay {
             class: "bulk".parse().unwrap(),
+            foreign: None,
         },
     };
     let matched = match flow.destination_port {

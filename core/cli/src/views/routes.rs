@@ -16,7 +16,7 @@ impl View for Routes {
     fn query(&self) -> &'static str {
         "query Routes($siteId: ID, $contains: String) {
             routes(siteId: $siteId, contains: $contains) {
-                nodes { prefix siteId origin }
+                nodes { prefix siteId origin via }
             }
         }"
     }
@@ -46,7 +46,7 @@ impl View for Routes {
             table.row([
                 route.prefix.clone().into(),
                 route.site_id.clone().unwrap_or_else(|| "–".into()).into(),
-                origin(&route.origin),
+                origin(&route.origin, route.via.as_deref()),
             ]);
         }
         page.table(table);
@@ -67,11 +67,14 @@ impl Routes {
     }
 }
 
-fn origin(origin: &str) -> Text {
+fn origin(origin: &str, via: Option<&str>) -> Text {
     match origin {
         "bgp" => "BGP".into(),
         "stale" => Text::toned(Tone::Warning, "◌ BGP, kept until routing has converged"),
-        "local" => "BGP, but this machine has it itself".into(),
+        "local" => {
+            let via = via.map_or_else(String::new, |via| format!(": {via}"));
+            format!("BGP, but this machine has it itself{via}").into()
+        }
         "withdrawn" => Text::toned(
             Tone::Bad,
             "○ announced no more: unreachable until `patronus forget`",

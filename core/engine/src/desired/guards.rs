@@ -1,9 +1,9 @@
 //! What must never leave by an uplink in the clear, and what must stay local.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use patronus_model::kernel::{Environment, RouteKey, RouteTarget};
+use patronus_model::kernel::{Environment, Foreign, RouteKey, RouteTarget};
 use patronus_model::router::{RemoteSite, RouterConfig};
 
 use crate::ownership::{Ownership, networks_of_uplinks, own_prefixes};
@@ -15,15 +15,24 @@ use super::{Sources, guard, ordinary};
 #[derive(Debug)]
 pub(super) struct Guards {
     pub(super) guarded: BTreeSet<IpNet>,
-    /// Networks that the main table serves, where a wider prefix of the overlay would hide them.
+    /// Networks served on this side, where a wider prefix of the overlay or of a BGP neighbour would
+    /// hide them.
     pub(super) local: BTreeSet<IpNet>,
+    /// What BGP neighbours outside the overlay serve. FRR's table is one that no rule leads to, so
+    /// their routes stand in the guard's, which every packet asks that the overlay does not carry.
+    neighbors: BTreeMap<IpNet, RouteTarget>,
 }
 
 impl Guards {
     pub(super) fn new(sources: Sources<'_>) -> Self {
         let guarded = guarded(sources);
-        let local = local_exceptions(sources, &guarded);
-        Self { guarded, local }
+        let neighbors = neighbors(sources.environment);
+        let local = local_exceptions(sources, &guarded, &neighbors);
+        Self {
+            guarded,
+            local,
+            neighbors,
+        }
     }
 
     /// The routes of the guard table.
@@ -31,8 +40,21 @@ impl Guards {
         let guards = self.guarded.iter();
         let guards = guards.map(move |prefix| (guard(table, *prefix), RouteTarget::Unreachable));
         let local = self.local.iter();
-        guards.chain(local.map(move |prefix| (ordinary(table, *prefix), RouteTarget::Throw)))
+        let local = local.map(move |prefix| (ordinary(table, *prefix), RouteTarget::Throw));
+        let neighbors = self.neighbors.iter();
+        // Of two with the same key, a map keeps the last.
+        let neighbors = neighbors.map(move |(net, to)| (ordinary(table, *net), to.clone()));
+        guards.chain(local).chain(neighbors)
     }
+}
+
+fn neighbors(environment: &Environment) -> BTreeMap<IpNet, RouteTarget> {
+    let foreign = environment.foreign.iter();
+    let neighbors = foreign.filter_map(|(prefix, foreign)| match foreign {
+        Foreign::Main(_) => None,
+        Foreign::Neighbor(via) => Some((prefix.trunc(), RouteTarget::from(via.clone()))),
+    });
+    neighbors.collect()
 }
 
 /// What must never leave by an uplink in the clear. A default route is not among it: what it
@@ -65,24 +87,37 @@ pub(crate) fn overlay_prefixes(config: &RouterConfig) -> impl Iterator<Item = Ip
         .chain(own_prefixes(config))
 }
 
-fn local_exceptions(sources: Sources<'_>, guarded: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+fn local_exceptions(
+    sources: Sources<'_>,
+    guarded: &BTreeSet<IpNet>,
+    neighbors: &BTreeMap<IpNet, RouteTarget>,
+) -> BTreeSet<IpNet> {
     let Sources {
         environment,
         ownership,
         ..
     } = sources;
+    let is_overlay = |wide: &IpNet| guarded.contains(wide) || ownership.owners.contains_key(wide);
     let covered = |prefix: &IpNet| {
         is_within(prefix, |wide| {
-            guarded.contains(wide) || ownership.owners.contains_key(wide)
+            is_overlay(wide) || neighbors.contains_key(wide)
         })
     };
+    // A neighbour that is nearer than anything of the overlay may lead there.
+    let hidden = |end: &IpNet| {
+        let mut around = around(end).rev();
+        around
+            .find(|wide| is_overlay(wide) || neighbors.contains_key(wide))
+            .is_some_and(|nearest| !neighbors.contains_key(&nearest))
+    };
     local_networks(environment, ownership)
-        .chain(tunnel_ends(sources))
-        .filter(|prefix| prefix.prefix_len() > 0 && covered(prefix))
+        .filter(covered)
+        .chain(tunnel_ends(sources).filter(hidden))
+        .filter(|prefix| prefix.prefix_len() > 0)
         .collect()
 }
 
-/// The networks that the main table serves, except what an uplink is in by a lease while a site
+/// The networks that are served on this side, except what an uplink is in by a lease while a site
 /// owns it: that does not become local by the lease.
 pub(crate) fn local_networks<'a>(
     environment: &'a Environment,
@@ -90,7 +125,7 @@ pub(crate) fn local_networks<'a>(
 ) -> impl Iterator<Item = IpNet> + 'a {
     let of_uplinks = networks_of_uplinks(environment);
     let taken = move |prefix: &IpNet| of_uplinks.contains(prefix) && is_owned(ownership, prefix);
-    let foreign = environment.foreign.iter().map(IpNet::trunc);
+    let foreign = environment.foreign.keys().map(IpNet::trunc);
     foreign.filter(move |prefix| !taken(prefix))
 }
 
@@ -104,8 +139,14 @@ fn is_owned(ownership: &Ownership, prefix: &IpNet) -> bool {
 /// Whether a prefix, or a wider one that contains it, is of some kind. Every wider prefix is asked
 /// for rather than every one of the kind looked at: these may be many.
 fn is_within(prefix: &IpNet, is: impl Fn(&IpNet) -> bool) -> bool {
+    around(prefix).any(|wide| is(&wide))
+}
+
+/// The prefixes that contain a prefix, the widest first and itself last.
+fn around(prefix: &IpNet) -> impl DoubleEndedIterator<Item = IpNet> + use<> {
+    let prefix = *prefix;
     (0..=prefix.prefix_len())
-        .any(|length| IpNet::new(prefix.addr(), length).is_ok_and(|wide| is(&wide.trunc())))
+        .filter_map(move |length| Some(IpNet::new(prefix.addr(), length).ok()?.trunc()))
 }
 
 /// The addresses where peers are spoken to, or heard, but for those within what the configuration

@@ -7,6 +7,7 @@
     reason = "test support, of which each test binary uses its part"
 )]
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,11 @@ use patronus_model::bgp::{Asn, BgpTimers};
 use patronus_model::event::{Decision, Event};
 use patronus_model::ids::{ClassId, Dscp, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{
-    ApplyOutcome, Connected, Environment, KernelState, LanInterface, UplinkState,
+    ApplyOutcome, Environment, Foreign, KernelState, LanInterface, RouteTarget, UplinkState, Via,
 };
 use patronus_model::layout::{HubIndex, KernelLayout, NexthopId};
 use patronus_model::path::Liveness;
-use patronus_model::policy::{Failover, QosClass, Strategy, TrafficClass};
+use patronus_model::policy::{Failover, Flow, Protocol, QosClass, Strategy, TrafficClass};
 use patronus_model::router::{
     Bgp, Gateway, HealthParams, Lan, Overlay, RemoteSite, RemoteUplink, RouterConfig, Site, Uplink,
 };
@@ -165,7 +166,7 @@ pub fn environment(uplinks: u8) -> Environment {
         carrier: true,
         mtu: 1500,
         addresses: [format!("198.18.1.{n}/24").parse().unwrap()].into(),
-        gateway4: Some(std::net::IpAddr::from([198, 18, 1, 254])),
+        gateway4: Some(IpAddr::from([198, 18, 1, 254])),
         gateway6: None,
     };
     let lan = LanInterface {
@@ -181,11 +182,10 @@ pub fn environment(uplinks: u8) -> Environment {
         uplinks: (1..=uplinks).map(|n| (slot(n), state(n))).collect(),
         lans: [("lan0".parse().unwrap(), lan)].into(),
         foreign: [
-            "10.1.0.0/24".parse().unwrap(),
-            "198.18.1.0/24".parse().unwrap(),
+            ("10.1.0.0/24".parse().unwrap(), on_lan()),
+            ("198.18.1.0/24".parse().unwrap(), Foreign::Main(None)),
         ]
         .into(),
-        connected: [("10.1.0.0/24".parse().unwrap(), on_lan())].into(),
         addresses: ["10.1.0.1", "198.18.1.1"]
             .map(|address| address.parse().unwrap())
             .into(),
@@ -193,11 +193,45 @@ pub fn environment(uplinks: u8) -> Environment {
 }
 
 /// The network of our own LAN.
-pub fn on_lan() -> Connected {
-    Connected {
+pub fn on_lan() -> Foreign {
+    Foreign::Main(Some(Via {
         interface: "lan0".parse().unwrap(),
-        source: Some(std::net::IpAddr::from([10, 1, 0, 1])),
+        gateway: None,
+        source: Some(IpAddr::from([10, 1, 0, 1])),
+    }))
+}
+
+/// What a router in our LAN has told us of.
+pub fn of_neighbor() -> Foreign {
+    Foreign::Neighbor(Via {
+        interface: "lan0".parse().unwrap(),
+        gateway: Some(IpAddr::from([10, 1, 0, 7])),
+        source: None,
+    })
+}
+
+/// A packet from our LAN.
+pub fn flow_to(destination: &str) -> Flow {
+    Flow {
+        source: "10.1.0.9".parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        protocol: Protocol::UDP,
+        source_port: None,
+        destination_port: None,
+        dscp: Dscp::new(0).unwrap(),
+        ingress: None,
     }
+}
+
+/// What the guard's table says of an address.
+pub fn guard(kernel: &KernelState, to: &str) -> Option<RouteTarget> {
+    let to: IpAddr = to.parse().unwrap();
+    let table = KernelLayout::default().guard_table();
+    let routes = kernel.routes.iter();
+    routes
+        .filter(|(key, _)| key.table == table && key.prefix.contains(&to))
+        .max_by_key(|(key, _)| (key.prefix.prefix_len(), std::cmp::Reverse(key.metric)))
+        .map(|(_, target)| target.clone())
 }
 
 pub struct Router {

@@ -9,18 +9,43 @@ use patronus_model::kernel::LearnedDelta;
 
 use super::mirror::MAIN;
 use crate::netlink::nexthop::Leads;
-use crate::netlink::route::{Hop, RTN_UNICAST, Route};
+use crate::netlink::route::{Hop, Route};
 
 /// Groups of groups do not exist in the kernel today; this bounds those of tomorrow.
 const DEPTH: usize = 4;
 
 /// What a prefix's routes say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Verdict {
     /// The overlay address of the site that it leads to.
     learned: Option<IpAddr>,
-    /// Whether the main table serves it elsewhere.
-    foreign: bool,
+    /// Who serves it elsewhere.
+    foreign: Option<Elsewhere>,
+}
+
+/// Who routes a prefix elsewhere than into the overlay, with interfaces by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// The main table, by one way or by none that could be named.
+    Main(Option<Way>),
+    /// A BGP neighbour outside the overlay.
+    Neighbor(Way),
+}
+
+/// A hop and the source that local packets prefer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) hop: Hop,
+    pub(super) source: Option<IpAddr>,
+}
+
+/// What the best routes of one table say of a prefix.
+#[derive(Clone, Debug, Default)]
+struct Best {
+    /// The overlay address of the site that they lead to.
+    learned: Option<IpAddr>,
+    /// Their ways, if none is in the overlay; none for a route that leads nowhere.
+    elsewhere: Option<Vec<Way>>,
 }
 
 /// Routes and nexthop objects, and what was made of them so far.
@@ -31,7 +56,7 @@ pub(super) struct Routes {
     dirty: HashSet<IpNet>,
     all_dirty: bool,
     learned: BTreeMap<IpNet, IpAddr>,
-    foreign: BTreeSet<IpNet>,
+    foreign: BTreeMap<IpNet, Elsewhere>,
 }
 
 impl Routes {
@@ -122,20 +147,8 @@ impl Routes {
     }
 
     /// Prefixes routed elsewhere than into the overlay.
-    pub(super) const fn foreign(&self) -> &BTreeSet<IpNet> {
+    pub(super) const fn foreign(&self) -> &BTreeMap<IpNet, Elsewhere> {
         &self.foreign
-    }
-
-    /// The interface that a foreign prefix is on, by its number, and the source that local packets
-    /// prefer; `None` when there is a gateway between, or more than one way.
-    pub(super) fn connected(&self, prefix: &IpNet) -> Option<(u32, Option<IpAddr>)> {
-        let routes = self.by_prefix.get(prefix)?;
-        let main = routes.iter().filter(|route| route.key.table == MAIN);
-        let best = main.min_by_key(|route| route.key.metric)?;
-        match (best.kind, self.hops(best).as_slice()) {
-            (RTN_UNICAST, [hop]) if hop.gateway.is_none() => Some((hop.index, best.source)),
-            _ => None,
-        }
     }
 
     /// All that is learned, as a report which replaces all earlier ones.
@@ -156,7 +169,7 @@ impl Routes {
     pub(super) fn settle(&mut self, overlay: Option<u32>) -> LearnedDelta {
         let dirty = std::mem::take(&mut self.dirty);
         let dirty: Vec<IpNet> = if std::mem::take(&mut self.all_dirty) {
-            let known = self.learned.keys().chain(&self.foreign);
+            let known = self.learned.keys().chain(self.foreign.keys());
             let all: HashSet<IpNet> = self.by_prefix.keys().chain(known).copied().collect();
             all.into_iter().collect()
         } else {
@@ -165,11 +178,10 @@ impl Routes {
         let mut delta = LearnedDelta::default();
         for prefix in dirty {
             let Verdict { learned, foreign } = self.verdict(&prefix, overlay);
-            if foreign {
-                self.foreign.insert(prefix);
-            } else {
-                self.foreign.remove(&prefix);
-            }
+            match foreign {
+                Some(elsewhere) => self.foreign.insert(prefix, elsewhere),
+                None => self.foreign.remove(&prefix),
+            };
             if let Some(gateway) = learned {
                 if self.learned.insert(prefix, gateway) != Some(gateway) {
                     delta.set.insert(prefix, gateway);
@@ -186,28 +198,50 @@ impl Routes {
         let routes = self.by_prefix.get(prefix).map(Vec::as_slice).unwrap_or(&[]);
         let (main, apart): (Vec<_>, Vec<_>) =
             routes.iter().partition(|route| route.key.table == MAIN);
-        let main = self.best(&main, prefix, overlay);
-        let apart = self.best(&apart, prefix, overlay);
+        let of_main = self.best(&main, overlay);
+        // Without its interface, nobody can tell what leads into the overlay.
+        let apart = overlay.map_or_else(Best::default, |_| self.best(&apart, overlay));
+        let foreign = match of_main.elsewhere {
+            // The default route of the main table says nothing about one that was learned, and what
+            // it leads to is not told from all else.
+            Some(_) if prefix.prefix_len() == 0 => None,
+            Some(ways) => Some(Elsewhere::Main(match *ways {
+                [way] => Some(way),
+                _ => None,
+            })),
+            // The main table's routes come before those of BGP, as zebra's distances would have it.
+            None if !main.is_empty() => None,
+            None => {
+                let ways = apart.elsewhere.into_iter().flatten();
+                let least = ways.min_by_key(|way| (way.hop.gateway, way.hop.index));
+                least.map(Elsewhere::Neighbor)
+            }
+        };
         Verdict {
-            learned: main.learned.or(apart.learned),
-            foreign: main.foreign,
+            learned: of_main.learned.or(apart.learned),
+            foreign,
         }
     }
 
-    fn best(&self, routes: &[&Route], prefix: &IpNet, overlay: Option<u32>) -> Verdict {
-        let least = routes.iter().map(|route| route.key.metric).min();
-        let best = routes
-            .iter()
-            .filter(|route| Some(route.key.metric) == least);
-        let hops: Vec<Hop> = best.flat_map(|route| self.hops(route)).collect();
-        let in_overlay = |hop: &&Hop| overlay == Some(hop.index);
-        let gateways = hops.iter().filter(in_overlay).filter_map(|hop| hop.gateway);
-        // The default route of the main table says nothing about one that was learned, and the
-        // overlay's own network is neither.
-        let elsewhere = least.is_some() && !hops.iter().any(|hop| in_overlay(&hop));
-        Verdict {
-            learned: gateways.min(),
-            foreign: elsewhere && prefix.prefix_len() > 0,
+    fn best(&self, routes: &[&Route], overlay: Option<u32>) -> Best {
+        let Some(least) = routes.iter().map(|route| route.key.metric).min() else {
+            return Best::default();
+        };
+        let best = routes.iter().filter(|route| route.key.metric == least);
+        let ways = best.flat_map(|route| {
+            let hops = self.hops(route).into_iter();
+            hops.map(|hop| Way {
+                hop,
+                source: route.source,
+            })
+        });
+        let ways: Vec<Way> = ways.collect();
+        let in_overlay = |way: &&Way| overlay == Some(way.hop.index);
+        let gateways = ways.iter().filter(in_overlay);
+        Best {
+            learned: gateways.filter_map(|way| way.hop.gateway).min(),
+            // The overlay's own network is neither learned nor elsewhere.
+            elsewhere: (!ways.iter().any(|way| in_overlay(&way))).then_some(ways),
         }
     }
 
@@ -262,157 +296,4 @@ pub(super) fn merge(earlier: &mut LearnedDelta, later: LearnedDelta) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use patronus_model::kernel::RouteKey;
-
-    const OVERLAY: u32 = 9;
-
-    fn net(text: &str) -> IpNet {
-        text.parse().unwrap()
-    }
-
-    fn route(prefix: &str, metric: u32, nexthop: Option<u32>, hops: &[(u32, &str)]) -> Route {
-        let prefix = net(prefix);
-        Route {
-            key: RouteKey {
-                table: 254,
-                prefix,
-                metric,
-            },
-            protocol: 186,
-            kind: 1,
-            tos: 0,
-            nexthop,
-            hops: hops
-                .iter()
-                .map(|(index, gateway)| Hop {
-                    index: *index,
-                    gateway: gateway.parse().ok(),
-                })
-                .collect(),
-            source: None,
-        }
-    }
-
-    fn hop(index: u32, gateway: &str) -> Leads {
-        Leads::Hop(Hop {
-            index,
-            gateway: gateway.parse().ok(),
-        })
-    }
-
-    fn check(routes: &mut Routes, set: &[(&str, &str)], removed: &[&str]) {
-        let delta = routes.settle(Some(OVERLAY));
-        let expected = set.iter().map(|(p, g)| (net(p), g.parse().unwrap()));
-        assert_eq!(delta.set, expected.collect());
-        assert_eq!(delta.removed, removed.iter().map(|p| net(p)).collect());
-    }
-
-    #[test]
-    fn nested_groups_give_the_lowest_address_in_the_overlay() {
-        let mut routes = Routes::default();
-        routes.put_nexthop(1, hop(OVERLAY, "10.255.0.9"));
-        routes.put_nexthop(2, hop(OVERLAY, "10.255.0.3"));
-        routes.put_nexthop(3, hop(5, "10.0.0.1"));
-        routes.put_nexthop(4, Leads::Group(vec![1, 2]));
-        routes.put_nexthop(5, Leads::Group(vec![4, 3]));
-        routes.put(route("10.2.0.0/16", 20, Some(5), &[]), false);
-        check(&mut routes, &[("10.2.0.0/16", "10.255.0.3")], &[]);
-        // The object changes under the route.
-        routes.put_nexthop(2, hop(OVERLAY, "10.255.0.12"));
-        check(&mut routes, &[("10.2.0.0/16", "10.255.0.9")], &[]);
-        check(&mut routes, &[], &[]);
-    }
-
-    #[test]
-    fn inline_ways_are_learned_too() {
-        let mut routes = Routes::default();
-        let ways = [(OVERLAY, "10.255.0.4"), (OVERLAY, "10.255.0.2")];
-        routes.put(route("10.3.0.0/16", 20, None, &ways), false);
-        check(&mut routes, &[("10.3.0.0/16", "10.255.0.2")], &[]);
-        routes.delete(&route("10.3.0.0/16", 20, None, &ways[1..]));
-        check(&mut routes, &[("10.3.0.0/16", "10.255.0.4")], &[]);
-        routes.delete(&route("10.3.0.0/16", 20, None, &ways[..1]));
-        check(&mut routes, &[], &["10.3.0.0/16"]);
-    }
-
-    #[test]
-    fn the_route_of_least_metric_decides_whether_a_prefix_is_foreign() {
-        let mut routes = Routes::default();
-        routes.put(
-            route("10.4.0.0/16", 20, None, &[(OVERLAY, "10.255.0.4")]),
-            false,
-        );
-        routes.put(route("10.4.0.0/16", 5, None, &[(3, "10.0.0.1")]), false);
-        routes.put(route("0.0.0.0/0", 0, None, &[(3, "10.0.0.1")]), false);
-        routes.put(route("10.255.0.0/16", 0, None, &[(OVERLAY, "")]), false);
-        routes.put(route("192.168.0.0/24", 0, None, &[(4, "")]), false);
-        check(&mut routes, &[], &[]);
-        let foreign = [net("10.4.0.0/16"), net("192.168.0.0/24")];
-        assert_eq!(routes.foreign(), &foreign.into());
-        routes.delete(&route("10.4.0.0/16", 5, None, &[(3, "10.0.0.1")]));
-        check(&mut routes, &[("10.4.0.0/16", "10.255.0.4")], &[]);
-        assert_eq!(routes.foreign(), &[net("192.168.0.0/24")].into());
-        let gateway = routes.default_gateway(&net("0.0.0.0/0"), 3);
-        assert_eq!(gateway, "10.0.0.1".parse().ok());
-    }
-
-    #[test]
-    fn what_was_learned_is_told_although_the_main_table_has_it_too() {
-        let mut routes = Routes::default();
-        routes.put(route("10.8.0.0/16", 0, None, &[(3, "")]), false);
-        let mut apart = route("10.8.0.0/16", 20, None, &[(OVERLAY, "10.255.0.4")]);
-        apart.key.table = 7129;
-        routes.put(apart, false);
-        check(&mut routes, &[("10.8.0.0/16", "10.255.0.4")], &[]);
-        assert_eq!(routes.foreign(), &[net("10.8.0.0/16")].into());
-        routes.delete(&route("10.8.0.0/16", 0, None, &[(3, "")]));
-        check(&mut routes, &[], &[]);
-        assert!(routes.foreign().is_empty());
-    }
-
-    #[test]
-    fn a_replacement_takes_the_place_of_all_ways() {
-        let mut routes = Routes::default();
-        routes.put(
-            route("10.5.0.0/16", 20, None, &[(OVERLAY, "10.255.0.2")]),
-            false,
-        );
-        routes.put(
-            route("10.5.0.0/16", 20, None, &[(OVERLAY, "10.255.0.7")]),
-            true,
-        );
-        check(&mut routes, &[("10.5.0.0/16", "10.255.0.7")], &[]);
-    }
-
-    #[test]
-    fn what_vanished_unseen_is_removed_after_listing_again() {
-        let mut routes = Routes::default();
-        routes.put_nexthop(1, hop(OVERLAY, "10.255.0.9"));
-        routes.put(route("10.6.0.0/16", 20, Some(1), &[]), false);
-        check(&mut routes, &[("10.6.0.0/16", "10.255.0.9")], &[]);
-        assert!(routes.delete_nexthop(1), "the route used it");
-        routes.replace(Vec::new(), HashMap::new());
-        check(&mut routes, &[], &["10.6.0.0/16"]);
-    }
-
-    #[test]
-    fn reports_that_wait_are_merged() {
-        let gateway: IpAddr = "10.255.0.1".parse().unwrap();
-        let delta = |full, set: &[&str], removed: &[&str]| LearnedDelta {
-            full,
-            set: set.iter().map(|p| (net(p), gateway)).collect(),
-            removed: removed.iter().map(|p| net(p)).collect(),
-        };
-        let mut waiting = delta(false, &["10.1.0.0/16"], &["10.2.0.0/16"]);
-        merge(
-            &mut waiting,
-            delta(false, &["10.2.0.0/16"], &["10.1.0.0/16"]),
-        );
-        assert_eq!(waiting, delta(false, &["10.2.0.0/16"], &["10.1.0.0/16"]));
-        merge(&mut waiting, delta(true, &["10.3.0.0/16"], &[]));
-        merge(&mut waiting, delta(false, &[], &["10.3.0.0/16"]));
-        assert_eq!(waiting, delta(true, &[], &[]));
-    }
-}
+mod tests;

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ipnet::IpNet;
 use patronus_model::ids::{IfName, Slot};
 use patronus_model::kernel::{
-    Connected, Environment, Family, LanInterface, LearnedDelta, UplinkState,
+    Environment, Family, Foreign, LanInterface, LearnedDelta, UplinkState, Via,
 };
 use patronus_model::layout::{KernelLayout, NexthopId};
 
 use super::Watch;
-use super::learned::Routes;
+use super::learned::{Elsewhere, Routes, Way};
 use crate::error::Error;
 use crate::kernel::{owns_rule, owns_table};
 use crate::netlink::Netlink;
@@ -255,20 +255,29 @@ impl Mirror {
                     Some((name.clone(), self.lan(link)))
                 })
                 .collect(),
-            foreign: self.routes.foreign().clone(),
-            connected: self.connected(),
+            foreign: self.foreign(),
             addresses: self.addresses.keys().map(|(_, net)| net.addr()).collect(),
         }
     }
 
-    fn connected(&self) -> BTreeMap<IpNet, Connected> {
+    fn foreign(&self) -> BTreeMap<IpNet, Foreign> {
+        let via = |way: &Way| {
+            let interface = self.links.get(&way.hop.index)?.name.parse().ok()?;
+            Some(Via {
+                interface,
+                gateway: way.hop.gateway,
+                source: way.source,
+            })
+        };
         let foreign = self.routes.foreign().iter();
-        let connected = foreign.filter_map(|prefix| {
-            let (index, source) = self.routes.connected(prefix)?;
-            let interface = self.links.get(&index)?.name.parse().ok()?;
-            Some((*prefix, Connected { interface, source }))
+        let foreign = foreign.filter_map(|(prefix, elsewhere)| {
+            let foreign = match elsewhere {
+                Elsewhere::Main(way) => Foreign::Main(way.as_ref().and_then(via)),
+                Elsewhere::Neighbor(way) => Foreign::Neighbor(via(way)?),
+            };
+            Some((*prefix, foreign))
         });
-        connected.collect()
+        foreign.collect()
     }
 
     fn uplink(&self, link: &Link) -> UplinkState {

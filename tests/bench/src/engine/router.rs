@@ -14,7 +14,7 @@ use patronus_model::Timestamp;
 use patronus_model::bgp::{Asn, BgpTimers};
 use patronus_model::ids::{ClassId, Dscp, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{
-    ApplyOutcome, Environment, KernelState, LearnedDelta, Plan, UplinkState,
+    ApplyOutcome, Environment, Foreign, KernelState, LearnedDelta, Plan, UplinkState,
 };
 use patronus_model::layout::KernelLayout;
 use patronus_model::path::{Liveness, Measurement};
@@ -323,8 +323,7 @@ fn environment() -> Result<Environment> {
         looked_for: BTreeSet::new(),
         uplinks: (1..=UPLINKS).map(state).collect::<Result<_>>()?,
         lans: BTreeMap::new(),
-        foreign: BTreeSet::from(["192.168.1.0/24".parse()?]),
-        connected: BTreeMap::new(),
+        foreign: BTreeMap::from([("192.168.1.0/24".parse()?, Foreign::Main(None))]),
         addresses: BTreeSet::new(),
     })
 }

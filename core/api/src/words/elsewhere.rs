@@ -1,0 +1,31 @@
+//! Words for what is routed elsewhere than into the overlay.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use patronus_model::kernel::{Foreign, Via};
+
+/// Why the overlay does not carry a packet.
+pub(crate) fn not_overlay(destination: IpAddr, foreign: Option<&(IpNet, Foreign)>) -> String {
+    match foreign {
+        Some((prefix, Foreign::Neighbor(via))) => format!(
+            "{prefix} is what a BGP neighbour outside the overlay announces: the packet goes to {via}"
+        ),
+        Some((prefix, Foreign::Main(Some(via)))) => {
+            format!("this machine has a route for {prefix} in its main table: by {via}")
+        }
+        Some((prefix, Foreign::Main(None))) => {
+            format!("this machine has a route for {prefix} in its main table, which decides")
+        }
+        None => format!("{destination} is not in the overlay: the main routing table decides"),
+    }
+}
+
+/// What is wrong with a route that leads out of an uplink what belongs to the overlay.
+pub(crate) fn misrouted(prefix: &IpNet, via: &Via) -> String {
+    format!(
+        "this machine's main table has a route for {prefix} by {via}, an uplink. It belongs to the \
+         overlay, so what leaves there in the clear is dropped. Remove that route, or take the prefix \
+         out of what belongs to the overlay"
+    )
+}

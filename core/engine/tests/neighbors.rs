@@ -1,0 +1,109 @@
+//! What BGP neighbours outside the overlay have, and what this machine has itself.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod support;
+
+use std::net::IpAddr;
+
+use patronus_engine::Input;
+use patronus_model::kernel::{Foreign, KernelState, LearnedDelta, RouteTarget, Via};
+use patronus_model::layout::KernelLayout;
+use patronus_model::view::Outcome;
+use support::*;
+
+/// What would carry an unmarked packet: the first of our rules' tables that does not pass it on.
+fn way(kernel: &KernelState, to: &str) -> Option<RouteTarget> {
+    let layout = KernelLayout::default();
+    let to_address: IpAddr = to.parse().unwrap();
+    let class = kernel.routes.iter().filter(|(key, _)| {
+        key.table == layout.class_table(class(BULK)) && key.prefix.contains(&to_address)
+    });
+    let class =
+        class.max_by_key(|(key, _)| (key.prefix.prefix_len(), std::cmp::Reverse(key.metric)));
+    let class = class.map(|(_, target)| target.clone());
+    class
+        .filter(|target| *target != RouteTarget::Throw)
+        .or_else(|| guard(kernel, to).filter(|target| *target != RouteTarget::Throw))
+}
+
+#[test]
+fn a_prefix_goes_back_and_forth_between_a_site_and_a_neighbour() {
+    let prefix: ipnet::IpNet = "10.7.0.0/24".parse().unwrap();
+    let neighbor = of_neighbor().via().cloned().map(RouteTarget::from);
+    let mut with = environment(1);
+    with.foreign.insert(prefix, of_neighbor());
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), with.clone());
+    router.all_up();
+    assert_eq!(way(&router.kernel, "10.7.0.9"), neighbor);
+    // The neighbour withdraws it, and the site's path is the best.
+    router.input(Input::Environment(environment(1)));
+    router.input(Input::Learned(LearnedDelta {
+        set: [(prefix, [10, 255, 0, 2].into())].into(),
+        ..LearnedDelta::default()
+    }));
+    let by_site = way(&router.kernel, "10.7.0.9");
+    assert!(
+        matches!(by_site, Some(RouteTarget::Nexthop { .. })),
+        "{by_site:?}"
+    );
+    // And back.
+    router.input(Input::Environment(with));
+    router.input(Input::Learned(LearnedDelta {
+        removed: [prefix].into(),
+        ..LearnedDelta::default()
+    }));
+    assert_eq!(way(&router.kernel, "10.7.0.9"), neighbor);
+    let explained = router.engine.explain(router.now, flow_to("10.7.0.9"));
+    let Outcome::NotOverlay { foreign, .. } = explained.unwrap().outcome else {
+        panic!("it is carried");
+    };
+    assert_eq!(foreign, Some((prefix, of_neighbor())));
+}
+
+#[test]
+fn what_a_neighbour_announces_hides_nothing_that_is_nearer() {
+    let mut around = environment(1);
+    for net in ["0.0.0.0/0", "10.0.0.0/7", "198.18.0.0/15"] {
+        around.foreign.insert(net.parse().unwrap(), of_neighbor());
+    }
+    let router = Router::new(config(1, vec![remote(2, 1, None)]), around);
+    let neighbor = of_neighbor().via().cloned().map(RouteTarget::from);
+    let on_lan = on_lan().connected().cloned().map(RouteTarget::from);
+    assert_eq!(way(&router.kernel, "10.1.0.9"), on_lan);
+    for (to, expected) in [
+        // What the uplink is in, and what the overlay guards.
+        ("198.18.1.200", None),
+        ("10.99.0.1", Some(RouteTarget::Unreachable)),
+        // A peer's address, and anybody's.
+        ("198.18.2.1", neighbor.clone()),
+        ("192.0.2.1", neighbor.clone()),
+    ] {
+        assert_eq!(way(&router.kernel, to), expected, "{to}");
+    }
+}
+
+#[test]
+fn a_route_out_of_an_uplink_for_what_belongs_to_a_site_is_told() {
+    let prefix: ipnet::IpNet = "10.2.0.64/26".parse().unwrap();
+    let mut environment = environment(1);
+    let via = Via {
+        interface: "wan1".parse().unwrap(),
+        gateway: Some([198, 18, 1, 254].into()),
+        source: None,
+    };
+    let foreign = Foreign::Main(Some(via.clone()));
+    environment.foreign.insert(prefix, foreign);
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment);
+    router.all_up();
+    let view = router.engine.view(router.now, router.now).unwrap();
+    assert_eq!(view.misrouted, [(prefix, via.clone())]);
+    let explained = router.engine.explain(router.now, flow_to("10.2.0.77"));
+    let Outcome::Unreachable { misrouted, .. } = explained.unwrap().outcome else {
+        panic!("nftables drops it");
+    };
+    assert_eq!(misrouted, Some((prefix, via)));
+}
