@@ -25,13 +25,21 @@ fn a_configuration_is_checked_without_a_daemon() {
         let all = [&["config", "check", file.to_str().unwrap()], args].concat();
         run(Path::new("/nonexistent"), &all)
     };
-    let (_, example, _) = run(Path::new("/nonexistent"), &["config", "example"]);
-    let (status, out, err) = check(&example, &[]);
+    let example = |args: &[&str]| {
+        let all = [&["config", "example"], args].concat();
+        run(Path::new("/nonexistent"), &all).1
+    };
+    let (status, out, err) = check(&example(&["--minimal"]), &[]);
     assert_eq!(
         (status, out.as_str()),
         (0, "● The configuration is valid.\n"),
         "{err}"
     );
+    let example = example(&[]);
+    let (status, out, _) = check(&example, &[]);
+    let elsewhere =
+        out.contains("/etc/patronus/secrets/frankfurt") && out.contains("on the router");
+    assert_eq!((status, elsewhere), (0, true), "{out}");
     let broken = example.replace("version: 1", "version: 1\nnonsense: true");
     let (status, out, _) = check(&broken, &[]);
     assert_eq!((status, out.contains("nonsense")), (1, true), "{out}");

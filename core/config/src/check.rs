@@ -19,12 +19,12 @@ use std::hash::Hash;
 use patronus_model::router::{RouterConfig, Site};
 use patronus_model::secret::Secret;
 
-use crate::Outside;
 use crate::diagnostic::Sink;
 use crate::file::{self, File};
 use crate::place::Place;
 use crate::read::{At, Field, Table};
 use crate::values::{LabelKey, LabelValue, Line, Password, PasswordFile};
+use crate::{NoPassword, Outside};
 
 pub(crate) use intent::{class_of_network, network, policy_of_network, site_of_network};
 pub(crate) use steering::DEFAULT_CLASSES;
@@ -147,15 +147,19 @@ fn password(
             .optional()
             .map(|given| given.map(|password| password.0));
     };
+    let unreadable = |reason: &str| format!("cannot read {}: {reason}", file.value.0.display());
     match (outside.password)(&file.value.0) {
-        Err(reason) => {
-            let problem = format!("cannot read {}: {reason}", file.value.0.display());
-            sink.error(
-                &file.place,
-                problem,
-                "make it a file that patronusd may read",
-            );
+        Err(NoPassword::Unreadable(reason)) => {
+            let help = "make it a file that patronusd may read";
+            sink.error(&file.place, unreadable(&reason), help);
             None
+        }
+        Err(NoPassword::Elsewhere(reason)) => {
+            let help = "it must be on the router, where patronusd may read it: without it the \
+                        configuration is refused there";
+            sink.warning(&file.place, unreadable(&reason), help);
+            // It stands for one that is not known here, and goes nowhere.
+            Password::new("unknown").map(|password| Some(password.0))
         }
         Ok(content) => {
             let password = Password::new(content.expose().trim_ascii_end());

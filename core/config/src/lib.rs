@@ -53,9 +53,8 @@ use read::{At, Read};
 pub struct Outside<'a> {
     /// The public half of the key of one of our uplinks.
     pub public_key: &'a dyn Fn(&UplinkName) -> Result<PublicKey, NoKey>,
-    /// The content of a password file; white space at its end is ignored. The error says why it
-    /// cannot be read, like `permission denied`.
-    pub password: &'a dyn Fn(&Path) -> Result<Secret, String>,
+    /// The content of a password file; white space at its end is ignored.
+    pub password: &'a dyn Fn(&Path) -> Result<Secret, NoPassword>,
     /// What is in force and is to be replaced, for warnings about what the step from one to the
     /// other means elsewhere; `None` where nothing is, or nobody knows.
     pub before: Option<&'a RouterConfig>,
@@ -68,6 +67,15 @@ pub enum NoKey {
     Invalid(String),
     /// Its key cannot be read. It may well be good.
     Unreadable(String),
+}
+
+/// Why there is no password, in words like `permission denied`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoPassword {
+    /// The router cannot read its file: the configuration cannot be used.
+    Unreadable(String),
+    /// Its file cannot be read here and now, which says nothing about the router.
+    Elsewhere(String),
 }
 
 /// A configuration together with the warnings about it, in the order of the file.
@@ -108,7 +116,25 @@ pub fn parse(
 /// Gives errors and warnings in the order of the file.
 #[must_use]
 pub fn check(text: &str, file_name: &str) -> Vec<Diagnostic> {
-    match parse_alone(text, file_name) {
+    findings(parse_alone(text, file_name))
+}
+
+/// The same with the password files that it names; keys are taken to be good.
+#[must_use]
+pub fn check_with_passwords(
+    text: &str,
+    file_name: &str,
+    password: &dyn Fn(&Path) -> Result<Secret, NoPassword>,
+) -> Vec<Diagnostic> {
+    let outside = Outside {
+        password,
+        ..outside_unknown()
+    };
+    findings(parse(text, file_name, &outside))
+}
+
+fn findings(parsed: Result<Parsed, Vec<Diagnostic>>) -> Vec<Diagnostic> {
+    match parsed {
         Ok((_, warnings)) => warnings,
         Err(found) => found,
     }

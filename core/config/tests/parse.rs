@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use expect_test::expect_file;
-use patronus_config::{NoKey, Outside, check, decode, parse};
+use patronus_config::{NoKey, NoPassword, Outside, check, check_with_passwords, decode, parse};
 use patronus_model::bgp::BgpTimers;
 use patronus_model::ids::UplinkName;
 use patronus_model::layout::KernelLayout;
@@ -196,6 +196,24 @@ fn an_uplink_that_the_other_sites_will_look_for_elsewhere_is_warned_of() {
 }
 
 #[test]
+fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
+    let key = "- id: lisbon\n    bgp_password_file: /etc/p";
+    let text = example("minimal.yaml").replace("- id: lisbon", key);
+    let missing = |_: &Path| Err(NoPassword::Elsewhere("no such file".to_owned()));
+    let found = check_with_passwords(&text, "c", &missing);
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "c:12:24: warning: sites[0].bgp_password_file: cannot read /etc/p: no such file: it must \
+             be on the router, where patronusd may read it: without it the configuration is refused \
+             there"
+        ]
+    );
+    assert_eq!(check(&text, "c"), []);
+}
+
+#[test]
 fn what_lies_outside_is_reported_where_the_file_names_it() {
     let text = example("minimal.yaml").replace(
         "- id: lisbon",
@@ -208,7 +226,7 @@ fn what_lies_outside_is_reported_where_the_file_names_it() {
                 assert_eq!(path, Path::new("/etc/p"));
                 password
                     .map(|p| Secret::new(p.to_owned()))
-                    .map_err(str::to_owned)
+                    .map_err(|reason| NoPassword::Unreadable(reason.to_owned()))
             },
             before: None,
         };

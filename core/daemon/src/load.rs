@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use patronus_config::{Diagnostic, NoKey, Outside, Parsed, Severity};
+use patronus_config::{Diagnostic, NoKey, NoPassword, Outside, Parsed, Severity};
 use patronus_linux::{KeyStore, PrivateKey};
 use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
@@ -169,7 +169,10 @@ fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, 
         Ok(key.public())
     };
     let password = |file: &Path| {
-        let text = fs::read_to_string(places.beside_config(file)).map_err(|e| e.to_string())?;
+        // Like the configuration itself: whatever it is, it is neither waited for nor endless.
+        let bytes = read(file).map_err(|error| NoPassword::Unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| NoPassword::Unreadable("it is not UTF-8".to_owned()))?;
         Ok(Secret::new(text))
     };
     let outside = Outside {
