@@ -3,6 +3,7 @@
 //! Each function gives what it could make of its part, and goes on where something is missing: an
 //! error has then been reported, and the whole is refused in the end.
 
+mod as_numbers;
 mod bgp;
 mod intent;
 mod kernel;
@@ -45,7 +46,7 @@ pub(crate) fn router(
     let lans = uplinks::lans(file, sink);
     let remotes = remotes::remotes(file, overlay.as_ref(), uplinks.as_deref(), outside, sink);
     prefixes::check(file, sink);
-    let bgp = bgp::bgp(file, overlay.as_ref(), outside, sink);
+    let bgp = bgp::bgp(file, overlay.as_ref(), remotes.as_deref(), outside, sink);
     let classes = steering::classes(file, sink);
     let default_class = steering::default_class(file, &classes, at, sink);
     let policies = steering::policies(file, &classes, sink);

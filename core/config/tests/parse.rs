@@ -196,6 +196,34 @@ fn an_uplink_that_the_other_sites_will_look_for_elsewhere_is_warned_of() {
 }
 
 #[test]
+fn an_as_that_the_other_sites_do_not_know_is_warned_of() {
+    let with = |bgp: &str| format!("{}\nbgp: {bgp}\n", example("minimal.yaml"));
+    let before = read(&with("{asn: 64512}"));
+    let said = |bgp: &str| {
+        let outside = Outside {
+            public_key: &|name| Ok(key(name)),
+            password: &|_| Ok(Secret::new("secret".to_owned())),
+            before: Some(&before),
+        };
+        let (_, found) = parse(&with(bgp), "c", &outside).unwrap();
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        found.join("\n")
+    };
+    assert_eq!(said("{asn: 64512}"), "");
+    let changed = said("{asn: 64513}");
+    let words = [
+        "bgp.asn: this site had AS 64512",
+        "berlin asn: 64513 in the files",
+    ];
+    assert!(words.iter().all(|it| changed.contains(it)), "{changed}");
+    let default = said("{}");
+    assert!(
+        default.contains("overlay.ipv4: this site had AS 64512"),
+        "{default}"
+    );
+}
+
+#[test]
 fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
     let key = "- id: lisbon\n    bgp_password_file: /etc/p";
     let text = example("minimal.yaml").replace("- id: lisbon", key);

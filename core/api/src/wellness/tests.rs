@@ -142,6 +142,34 @@ fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
 }
 
 #[test]
+fn a_session_with_another_as_than_is_configured_says_what_to_compare() {
+    let refused = "BGP Notification received: OPEN Message Error/Bad Peer AS";
+    let lose = |bgp: &mut BgpView| {
+        let neighbor = &mut bgp.neighbors[0];
+        (neighbor.established, neighbor.state) = (false, "Active".to_owned());
+        neighbor.last_error = Some(refused.to_owned());
+    };
+    let numbers = "Here we are AS 65001 and it is AS 65002: compare that with";
+    let compare = "bgp.asn and sites in the file of lisbon";
+    check(
+        |_, bgp| lose(bgp),
+        &[&format!(
+            "BGP session with lisbon (10.255.0.2) is down: Active: {refused}. {numbers} {compare}"
+        )],
+    );
+    check(
+        |_, bgp| {
+            lose(bgp);
+            bgp.neighbors[0].site = None;
+        },
+        &[&format!(
+            "BGP session with lisbon (10.255.0.2) is down: Active: {refused}. {numbers} what is \
+             configured there"
+        )],
+    );
+}
+
+#[test]
 fn a_file_that_was_refused_is_a_problem_until_one_is_accepted() {
     check(
         |view, _| view.refused = Some("config.yaml:3:5: site: no\nmore".to_owned()),

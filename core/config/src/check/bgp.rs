@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use patronus_model::bgp::{Accept, Asn, BfdTimers, BgpNeighbor, BgpTimers};
-use patronus_model::router::{Bgp, Overlay};
+use patronus_model::router::{Bgp, Overlay, RemoteSite};
 
 use super::remotes::default_asn;
-use super::{Unique, overlay, password};
+use super::{Unique, as_numbers, overlay, password};
 use crate::Outside;
 use crate::diagnostic::Sink;
 use crate::file::{self, File};
@@ -18,6 +18,7 @@ use crate::values::{Line, Switch};
 pub(super) fn bgp(
     file: &File,
     ours: Option<&Overlay>,
+    remotes: Option<&[RemoteSite]>,
     outside: &Outside<'_>,
     sink: &mut Sink,
 ) -> Option<Bgp> {
@@ -26,8 +27,15 @@ pub(super) fn bgp(
     let neighbors = neighbors(bgp.neighbors.items(), bgp.asn.value(), ours, outside, sink);
     originate_default(file, bgp, sink);
     let number = || ours.and_then(|o| overlay::number(o.ipv4, o.ipv4.addr()));
+    let asn = bgp.asn.or(|| default_asn(number()?));
+    if let Some(asn) = asn {
+        as_numbers::check(file, asn, remotes.unwrap_or_default(), sink);
+        if let Some(before) = outside.before {
+            as_numbers::renumbered(file, asn, before, sink);
+        }
+    }
     Some(Bgp {
-        asn: bgp.asn.or(|| default_asn(number()?))?,
+        asn: asn?,
         router_id: bgp.router_id.or(|| ours.map(|o| o.ipv4.addr()))?,
         timers: timers?,
         graceful_restart: bgp
