@@ -1,6 +1,8 @@
 //! Tables which fit.
 
 use super::text::{Text, Tone, width_of};
+use super::wrap;
+use crate::units;
 
 /// Space between columns.
 const GAP: usize = 3;
@@ -30,6 +32,8 @@ pub(crate) struct Column {
     dispensable: u8,
     /// Whether its texts may be truncated.
     flexible: bool,
+    /// Whether its texts are put below their rows where there is not enough room.
+    below: bool,
 }
 
 impl Column {
@@ -40,6 +44,7 @@ impl Column {
             align,
             dispensable: 0,
             flexible: false,
+            below: false,
         }
     }
 
@@ -56,6 +61,14 @@ impl Column {
         Self {
             flexible: true,
             ..self
+        }
+    }
+
+    /// It can be left out as a column; its texts are then below their rows, whole.
+    pub(crate) const fn or_below(self, order: u8) -> Self {
+        Self {
+            below: true,
+            ..self.dispensable(order)
         }
     }
 }
@@ -91,8 +104,22 @@ impl Table {
             .iter()
             .map(|c| Text::toned(Tone::Dim, c.title))
             .collect();
-        let rows = std::iter::once(&titles).chain(&self.rows);
-        rows.map(|row| draw_row(&self.columns, &widths, row).truncated(width))
+        let rows = std::iter::once((&titles, Vec::new()))
+            .chain(self.rows.iter().map(|row| (row, self.below(&widths, row))));
+        rows.flat_map(|(row, below)| {
+            let line = draw_row(&self.columns, &widths, row).truncated(width);
+            let below = below.into_iter().flat_map(|text| wrap::below(text, width));
+            std::iter::once(line).chain(below)
+        })
+        .collect()
+    }
+
+    /// The texts of a row that belong below it.
+    fn below<'a>(&self, widths: &[Option<usize>], row: &'a [Text]) -> Vec<&'a Text> {
+        let cells = self.columns.iter().zip(widths).zip(row);
+        let away = cells.filter(|((column, width), _)| column.below && width.is_none());
+        away.map(|(_, cell)| cell)
+            .filter(|cell| cell.width() > 0 && cell.plain() != units::UNKNOWN)
             .collect()
     }
 
@@ -267,6 +294,37 @@ mod tests {
                 lte     10.5…
             "#]],
         );
+    }
+
+    #[test]
+    fn what_must_not_be_lost_is_put_below_its_row() {
+        let mut table = Table::new([
+            Column::new("NAME", Align::Left),
+            Column::new("REASON", Align::Left).or_below(1),
+            Column::new("NOTE", Align::Left).dispensable(2),
+        ]);
+        table.row(["fibre", "nothing is heard from the far end", "x"].map(Text::from));
+        table.row(["lte", "–", "longer note"].map(Text::from));
+        let mut page = Page::default();
+        page.table(table);
+        let draw = |width| {
+            let (width, colour) = (Some(width), false);
+            page.draw(Canvas { width, colour }, &mut Memory::default())
+        };
+        expect![[r#"
+            NAME    REASON
+            fibre   nothing is heard from the far end
+            lte     –
+        "#]]
+        .assert_eq(&draw(45));
+        expect![[r#"
+            NAME
+            fibre
+                nothing is heard from the
+                far end
+            lte
+        "#]]
+        .assert_eq(&draw(30));
     }
 
     #[test]

@@ -14,10 +14,14 @@ pub(super) fn hanging(lead: &Text, text: &Text, width: usize) -> Vec<Text> {
     let beside = width.saturating_sub(lead.width());
     if beside < NARROWEST && beside < text.width() {
         let lead = lead.truncated(width);
-        let below = hung(Text::from(" ".repeat(INDENT)), text, width);
-        return std::iter::once(lead).chain(below).collect();
+        return std::iter::once(lead).chain(below(text, width)).collect();
     }
     hung(lead.clone(), text, width)
+}
+
+/// A paragraph that belongs to the line above it.
+pub(super) fn below(text: &Text, width: usize) -> Vec<Text> {
+    hung(Text::from(" ".repeat(INDENT)), text, width)
 }
 
 fn hung(lead: Text, text: &Text, width: usize) -> Vec<Text> {

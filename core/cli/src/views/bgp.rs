@@ -84,9 +84,7 @@ fn neighbors(neighbors: &[Neighbor]) -> Table {
         Column::new("RECEIVED", Align::Right).dispensable(1),
         Column::new("SENT", Align::Right).dispensable(4),
         Column::new("ADDRESS", Align::Left).dispensable(6),
-        Column::new("LAST ERROR", Align::Left)
-            .flexible()
-            .dispensable(2),
+        Column::new("LAST ERROR", Align::Left).or_below(7),
     ]);
     for neighbor in neighbors {
         table.row([

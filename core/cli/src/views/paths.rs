@@ -78,7 +78,7 @@ fn table(paths: &[Path], several_sites: bool) -> Table {
         Column::new("CLASSES", Align::Left)
             .flexible()
             .dispensable(3),
-        Column::new("REASON", Align::Left).flexible().dispensable(6),
+        Column::new("REASON", Align::Left).or_below(6),
         Column::new("HANDSHAKE", Align::Right).dispensable(5),
         Column::new("COST", Align::Right).dispensable(7),
         Column::new("ENDPOINT", Align::Left).dispensable(8),
