@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use patronus_model::ids::SiteId;
 use patronus_model::path::{PathCause, PathState};
 use patronus_model::view::{
-    BgpView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, SiteView,
+    BgpView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, RoutingDaemonView, SiteView,
 };
 
 use crate::snapshot::Snapshot;
@@ -63,15 +63,11 @@ fn problem(status: PathStatus, message: String) -> Problem {
 }
 
 fn uplinks(from: &Snapshot) -> impl Iterator<Item = Problem> {
-    from.view
-        .uplinks
-        .iter()
-        .filter(|uplink| !uplink.usable)
-        .map(|uplink| {
-            let (name, interface) = (&uplink.name, &uplink.interface);
-            let message = format!("uplink {name} ({interface}) cannot be used");
-            problem(PathStatus::Down, message)
-        })
+    from.view.uplinks.iter().filter_map(|uplink| {
+        let (name, interface, fault) = (&uplink.name, &uplink.interface, uplink.fault?);
+        let message = format!("uplink {name} ({interface}) cannot be used: {fault}");
+        Some(problem(PathStatus::Down, message))
+    })
 }
 
 fn lans(from: &Snapshot) -> impl Iterator<Item = Problem> {
@@ -165,25 +161,51 @@ fn paths(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Probl
 }
 
 fn daemons(bgp: &BgpView) -> impl Iterator<Item = Problem> {
-    let away = bgp.daemons.iter().filter(|daemon| daemon.version.is_none());
-    away.map(|daemon| {
-        let since = words::span(daemon.since);
+    let mut units: Vec<(&str, Vec<&RoutingDaemonView>)> = Vec::new();
+    for daemon in bgp.daemons.iter().filter(|it| it.version.is_none()) {
+        let unit = unit_of(&daemon.name);
+        match units.iter_mut().find(|(known, _)| *known == unit) {
+            Some((_, away)) => away.push(daemon),
+            None => units.push((unit, vec![daemon])),
+        }
+    }
+    units.into_iter().map(|(unit, away)| {
+        let names: Vec<&str> = away.iter().map(|it| it.name.as_str()).collect();
+        let (names, have) = match names.as_slice() {
+            [rest @ .., last] if !rest.is_empty() => {
+                (format!("{} and {last}", rest.join(", ")), "have")
+            }
+            all => (all.concat(), "has"),
+        };
+        let longest = away.iter().map(|it| it.since).max().unwrap_or_default();
+        let since = words::span(longest);
         problem(
             PathStatus::Down,
-            format!("{} has not answered for {since}", daemon.name),
+            format!("{names} {have} not answered for {since}: see `systemctl status {unit}`"),
         )
     })
 }
 
-/// BGP sessions that are down, unless their site is the problem.
+/// The unit of the package that runs a routing daemon.
+fn unit_of(daemon: &str) -> &'static str {
+    match daemon {
+        "bfdd" => "patronus-bfdd",
+        _ => "patronus-frr",
+    }
+}
+
+/// BGP sessions that are down, unless their site is the problem, or bgpd, without which nothing is
+/// known of any.
 fn neighbors(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
     let site_is_well = |id| {
         from.site_by_id(id)
             .is_none_or(|s| site::is_reachable(from, s))
     };
+    let mut daemons = bgp.daemons.iter();
+    let away = daemons.any(|it| it.name == "bgpd" && it.version.is_none());
     bgp.neighbors
         .iter()
-        .filter(move |n| !n.established && n.site.as_ref().is_none_or(site_is_well))
+        .filter(move |n| !away && !n.established && n.site.as_ref().is_none_or(site_is_well))
         .map(|neighbor| {
             let name = &neighbor.description;
             let why = neighbor.last_error.as_ref();

@@ -49,15 +49,12 @@ pub fn event(names: &Names, event: &Event) -> String {
                 path_to(names, *path)
             )
         }
-        Event::Uplink { slot, usable: true } => {
-            format!("uplink {} can be used", names.uplink(*slot))
-        }
-        Event::Uplink {
-            slot,
-            usable: false,
-        } => {
+        Event::Uplink { slot, fault } => {
             let name = names.uplink(*slot);
-            format!("uplink {name} cannot be used: no carrier, no address or no gateway")
+            match fault {
+                None => format!("uplink {name} can be used"),
+                Some(fault) => format!("uplink {name} cannot be used: {fault}"),
+            }
         }
         Event::Lan {
             interface,

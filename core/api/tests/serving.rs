@@ -38,7 +38,10 @@ async fn a_router_with_problems_names_causes_and_not_consequences() {
           "site tromso is unreachable: no path to it is up; no WireGuard handshake for 3 min: no \
            endpoint of it is known here, so it has to begin: compare the keys, and see there \
            whether our endpoint is right and our UDP port open" },
-        { "status": "down", "message": "bfdd has not answered for 5 min" },
+        {
+            "status": "down",
+            "message": "bfdd has not answered for 5 min: see `systemctl status patronus-bfdd`",
+        },
         { "status": "down", "message":
           "BGP session with oslo (10.255.0.3) is down: Idle (Admin): Hold Timer Expired" },
         { "status": "degraded",

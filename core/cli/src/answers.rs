@@ -105,6 +105,7 @@ pub(crate) struct Uplink {
     pub(crate) name: String,
     pub(crate) interface: String,
     pub(crate) status: Status,
+    pub(crate) because: Option<String>,
     pub(crate) addresses: Vec<String>,
     pub(crate) gateways: Vec<String>,
     pub(crate) bandwidth_up_bps: Option<u64>,

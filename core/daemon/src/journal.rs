@@ -97,8 +97,8 @@ const fn is_worrying(event: &Event) -> bool {
     match event {
         Event::Path { to, .. } => matches!(to, PathState::Down | PathState::Degraded),
         Event::Dampened { suppressed, .. } => *suppressed,
-        Event::Uplink { usable: well, .. }
-        | Event::Lan { up: well, .. }
+        Event::Uplink { fault, .. } => fault.is_some(),
+        Event::Lan { up: well, .. }
         | Event::RoutingDaemon { up: well, .. }
         | Event::BgpNeighbor {
             established: well, ..

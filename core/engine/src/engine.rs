@@ -29,7 +29,7 @@ use crate::learned::Learned;
 use crate::ownership::Ownership;
 use crate::topology::Topology;
 
-pub(crate) use paths::uplink_usable;
+pub(crate) use paths::uplink_fault;
 
 /// What can happen to a router.
 #[derive(Clone, Debug)]

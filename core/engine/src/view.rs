@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use patronus_model::Timestamp;
+use patronus_model::event::UplinkFault;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, UplinkName};
 use patronus_model::kernel::{Foreign, UplinkState, Via};
 use patronus_model::policy::{Match, Strategy, TrafficClass};
@@ -16,7 +17,7 @@ use patronus_model::wireguard::PublicKey;
 
 use crate::decide::account;
 use crate::desired::effective;
-use crate::engine::{Engine, uplink_usable};
+use crate::engine::{Engine, uplink_fault};
 use crate::ownership::served;
 
 impl Engine {
@@ -92,7 +93,9 @@ impl Engine {
             name: uplink.name.clone(),
             slot: uplink.slot,
             interface: uplink.interface.clone(),
-            usable: environment.is_some_and(|e| uplink_usable(config, e, uplink.slot)),
+            fault: environment.map_or(Some(UplinkFault::Unknown), |e| {
+                uplink_fault(config, e, uplink.slot)
+            }),
             addresses: state.addresses.iter().copied().collect(),
             gateways: gateways.into_iter().flatten().collect(),
             bandwidth: (uplink.bandwidth_up, uplink.bandwidth_down),

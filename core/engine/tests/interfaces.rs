@@ -10,8 +10,9 @@ mod support;
 use std::sync::Arc;
 
 use patronus_engine::Input;
-use patronus_model::event::Event;
+use patronus_model::event::{Event, UplinkFault};
 use patronus_model::ids::Dscp;
+use patronus_model::kernel::UplinkState;
 use patronus_model::layout::HubIndex;
 use patronus_model::policy::{Flow, Protocol};
 use patronus_model::router::Gateway;
@@ -27,8 +28,32 @@ fn an_uplink_without_carrier_is_left_at_once() {
     assert_eq!(router.way(2, VOICE), "pat-2-1");
     assert!(router.events.contains(&Event::Uplink {
         slot: slot(1),
-        usable: false
+        fault: Some(UplinkFault::Down),
     }));
+}
+
+#[test]
+fn what_an_uplink_lacks_is_said_of_it() {
+    let fault = |spoil: &dyn Fn(&mut UplinkState)| {
+        let mut router = two_uplinks();
+        let mut around = environment(2);
+        spoil(around.uplinks.get_mut(&slot(1)).unwrap());
+        router.input(Input::Environment(around));
+        let view = router.engine.view(router.now, router.now).unwrap();
+        view.uplinks[0].fault
+    };
+    assert_eq!(fault(&|_| ()), None);
+    assert_eq!(fault(&|it| it.carrier = false), Some(UplinkFault::Down));
+    let no_address = |it: &mut UplinkState| it.addresses.clear();
+    assert_eq!(fault(&no_address), Some(UplinkFault::NoAddress));
+    let no_gateway = |it: &mut UplinkState| (it.gateway4, it.gateway6) = (None, None);
+    assert_eq!(fault(&no_gateway), Some(UplinkFault::NoGateway));
+    let mut router = two_uplinks();
+    let mut around = environment(2);
+    around.uplinks.remove(&slot(1));
+    router.input(Input::Environment(around));
+    let view = router.engine.view(router.now, router.now).unwrap();
+    assert_eq!(view.uplinks[0].fault, Some(UplinkFault::Missing));
 }
 
 #[test]
@@ -52,7 +77,7 @@ fn of_an_uplink_that_a_reload_adds_only_its_absence_is_news() {
     assert_eq!(said(true), []);
     let away = Event::Uplink {
         slot: slot(2),
-        usable: false,
+        fault: Some(UplinkFault::Missing),
     };
     assert_eq!(said(false), [away]);
 }

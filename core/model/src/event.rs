@@ -1,5 +1,6 @@
 //! What happened and why, in the words of the people who will ask.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
@@ -33,12 +34,12 @@ pub enum Event {
         /// Whether it is suppressed now.
         suppressed: bool,
     },
-    /// An uplink's interface gained or lost its carrier or its address.
+    /// An uplink can be used, or cannot any more.
     Uplink {
         /// The uplink.
         slot: Slot,
-        /// Whether it can be used now.
-        usable: bool,
+        /// What keeps it from being used now.
+        fault: Option<UplinkFault>,
     },
     /// A LAN's interface came up, or went down or away.
     Lan {
@@ -137,6 +138,33 @@ pub enum Event {
         /// Why, in FRR's words where it says.
         reason: String,
     },
+}
+
+/// What keeps an uplink from carrying packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UplinkFault {
+    /// Nothing is known of it yet.
+    Unknown,
+    /// There is no such interface.
+    Missing,
+    /// The interface is switched off, or has no carrier.
+    Down,
+    /// The interface has no address of global scope.
+    NoAddress,
+    /// No gateway is configured, and none was learned.
+    NoGateway,
+}
+
+impl fmt::Display for UplinkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "nothing is known of it yet",
+            Self::Missing => "there is no such interface",
+            Self::Down => "it is off or has no carrier",
+            Self::NoAddress => "it has no address",
+            Self::NoGateway => "it has no gateway: no default route leads out by it",
+        })
+    }
 }
 
 /// A decision of one class towards one site, with all that led to it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::bgp::Asn;
-use crate::event::{Candidate, Event, Reason};
+use crate::event::{Candidate, Event, Reason, UplinkFault};
 use crate::ids::{
     ClassId, ClassName, IfName, PathId, PolicyName, SiteId, SiteNumber, Slot, UplinkName,
 };
@@ -63,8 +63,8 @@ pub struct UplinkView {
     pub slot: Slot,
     /// Its interface.
     pub interface: IfName,
-    /// Whether it can carry packets.
-    pub usable: bool,
+    /// What keeps it from carrying packets.
+    pub fault: Option<UplinkFault>,
     /// Its addresses.
     pub addresses: Vec<IpNet>,
     /// Its gateways.

@@ -1,6 +1,7 @@
 //! Uplinks.
 
 use async_graphql::{Enum, ID, SimpleObject};
+use patronus_model::event;
 use patronus_model::view::UplinkView;
 
 use super::BigInt;
@@ -16,6 +17,34 @@ pub(crate) enum UplinkStatus {
     Down,
 }
 
+/// What keeps an uplink from carrying packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(rename_items = "snake_case")]
+pub(crate) enum UplinkFault {
+    /// Nothing is known of it yet.
+    Unknown,
+    /// There is no such interface.
+    Missing,
+    /// The interface is switched off, or has no carrier.
+    Down,
+    /// The interface has no address of global scope.
+    NoAddress,
+    /// No gateway is configured, and none was learned.
+    NoGateway,
+}
+
+impl From<event::UplinkFault> for UplinkFault {
+    fn from(fault: event::UplinkFault) -> Self {
+        match fault {
+            event::UplinkFault::Unknown => Self::Unknown,
+            event::UplinkFault::Missing => Self::Missing,
+            event::UplinkFault::Down => Self::Down,
+            event::UplinkFault::NoAddress => Self::NoAddress,
+            event::UplinkFault::NoGateway => Self::NoGateway,
+        }
+    }
+}
+
 /// One attachment of the router to an underlay.
 #[derive(SimpleObject)]
 pub(crate) struct Uplink {
@@ -29,6 +58,10 @@ pub(crate) struct Uplink {
     interface: String,
     /// Whether it can carry packets.
     status: UplinkStatus,
+    /// What keeps it from carrying packets; `null` when nothing does.
+    fault: Option<UplinkFault>,
+    /// The same in words.
+    because: Option<String>,
     /// Its addresses with their prefix lengths.
     addresses: Vec<String>,
     /// Its gateways.
@@ -59,11 +92,12 @@ impl Uplink {
             name: uplink.name.to_string(),
             slot: uplink.slot.get(),
             interface: uplink.interface.to_string(),
-            status: if uplink.usable {
-                UplinkStatus::Up
-            } else {
-                UplinkStatus::Down
+            status: match uplink.fault {
+                None => UplinkStatus::Up,
+                Some(_) => UplinkStatus::Down,
             },
+            fault: uplink.fault.map(UplinkFault::from),
+            because: uplink.fault.map(|fault| fault.to_string()),
             addresses: uplink.addresses.iter().map(|a| text(a)).collect(),
             gateways: uplink.gateways.iter().map(|g| text(g)).collect(),
             bandwidth_up_bps: up.map(BigInt),

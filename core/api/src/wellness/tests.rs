@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use patronus_model::event::UplinkFault;
 use patronus_model::view::RouterView;
 
 use super::*;
@@ -39,6 +40,44 @@ fn a_lan_without_its_interface_is_a_problem() {
         &["LAN lan0 is missing: no such interface"],
     );
     check(|view, _| view.lans[0].state = LanState::Unknown, &[]);
+}
+
+#[test]
+fn an_uplink_that_cannot_be_used_says_what_it_lacks() {
+    check(
+        |view, _| view.uplinks[0].fault = Some(UplinkFault::Missing),
+        &["uplink fibre (wan0) cannot be used: there is no such interface"],
+    );
+}
+
+#[test]
+fn daemons_that_are_away_are_told_at_once_with_where_to_look() {
+    let kill = |bgp: &mut BgpView, names: &[&str]| {
+        let away = bgp.daemons.iter_mut();
+        for (seconds, daemon) in away
+            .filter(|it| names.contains(&it.name.as_str()))
+            .enumerate()
+        {
+            daemon.version = None;
+            daemon.since = Duration::from_secs(seconds as u64 + 9);
+        }
+    };
+    let frr = "see `systemctl status patronus-frr`";
+    check(
+        |_, bgp| kill(bgp, &["zebra"]),
+        &[&format!("zebra has not answered for 9 s: {frr}")],
+    );
+    check(
+        |_, bgp| {
+            kill(bgp, &["zebra", "bgpd", "bfdd"]);
+            // A consequence.
+            bgp.neighbors[0].established = false;
+        },
+        &[
+            &format!("zebra and bgpd have not answered for 10 s: {frr}"),
+            "bfdd has not answered for 11 s: see `systemctl status patronus-bfdd`",
+        ],
+    );
 }
 
 #[test]

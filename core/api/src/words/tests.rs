@@ -1,6 +1,6 @@
 //! Everything that is said to people, as tables.
 
-use patronus_model::event::Event;
+use patronus_model::event::{Event, UplinkFault};
 use patronus_model::ids::{ClassId, SiteNumber};
 use patronus_model::path::{Measurement, PathCause};
 
@@ -17,7 +17,7 @@ fn every_event_is_one_line() {
         "a configuration with 5 paths and 2 policies is in force",
         "lisbon fibre → fibre is degraded (was up): loss 2.1 % > 1.0 %",
         "lisbon fibre → lte flaps: no traffic moves to it until it calms down",
-        "uplink lte cannot be used: no carrier, no address or no gateway",
+        "uplink lte cannot be used: it is off or has no carrier",
         "voice to lisbon goes over lte → fibre: loss 2.1 % > 1.0 %",
         "voice to lisbon moved from fibre → fibre to lte → fibre: loss 2.1 % > 1.0 %",
         "12 changes applied in 4.1 ms",
@@ -70,8 +70,15 @@ fn the_better_half_of_an_event_is_said_too() {
              belongs to the overlay, within 10.0.0.0/8",
         ),
         (
-            Event::Uplink { slot, usable: true },
+            Event::Uplink { slot, fault: None },
             "uplink lte can be used",
+        ),
+        (
+            Event::Uplink {
+                slot,
+                fault: Some(UplinkFault::NoAddress),
+            },
+            "uplink lte cannot be used: it has no address",
         ),
         (
             Event::RoutingDaemon {

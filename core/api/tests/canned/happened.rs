@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patronus_model::event::{Decision, Event, Reason};
+use patronus_model::event::{Decision, Event, Reason, UplinkFault};
 use patronus_model::ids::{SiteNumber, Slot};
 use patronus_model::path::PathState;
 use patronus_model::view::EventRecord;
@@ -37,7 +37,7 @@ pub fn every_event() -> Vec<Event> {
         },
         Event::Uplink {
             slot,
-            usable: false,
+            fault: Some(UplinkFault::Down),
         },
         Event::Moved(decision(None)),
         Event::Moved(decision(Some(path_id(2, 1, 1)))),

@@ -198,7 +198,7 @@ fn uplink(name: &str, slot: u8, up: u64, down: u64) -> UplinkView {
         name: name.parse().unwrap(),
         slot: Slot::new(slot).unwrap(),
         interface: format!("wan{}", slot - 1).parse().unwrap(),
-        usable: true,
+        fault: None,
         addresses: vec![format!("192.0.2.{slot}/24").parse().unwrap()],
         gateways: vec!["192.0.2.254".parse().unwrap()],
         bandwidth: (Some(up * 1_000_000), Some(down * 1_000_000)),

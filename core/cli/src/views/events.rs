@@ -32,7 +32,7 @@ impl View for Events {
                         ... on PathDampened {
                             path { id localUplink remoteUplink } destSiteId dampened
                         }
-                        ... on UplinkChanged { uplink usable }
+                        ... on UplinkChanged { uplink usable fault }
                         ... on LanChanged { interface up }
                         ... on Move {
                             class destSiteId

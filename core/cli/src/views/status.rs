@@ -35,7 +35,7 @@ impl View for Status {
                 lastMove { id kind time agoMs message }
             }
             uplinks {
-                id name slot interface status addresses gateways
+                id name slot interface status fault because addresses gateways
                 bandwidthUpBps bandwidthDownBps cost metered
                 paths { up degraded down unknown total }
             }

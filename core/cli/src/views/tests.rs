@@ -115,6 +115,16 @@ async fn status_when_all_is_well() {
 async fn lists() {
     let canned = Canned::usual;
     check("uplinks", canned(), &uplinks::Uplinks, true).await;
+    let mut faulty = canned();
+    for uplink in faulty
+        .view
+        .iter_mut()
+        .flat_map(|view| &mut view.uplinks[1..])
+    {
+        uplink.fault = Some(patronus_model::event::UplinkFault::NoGateway);
+        uplink.gateways.clear();
+    }
+    check("uplinks-down", faulty, &uplinks::Uplinks, false).await;
     check("sites", canned(), &sites::Sites, false).await;
     check("policies", canned(), &policies::Policies, true).await;
     check("bgp", canned(), &bgp::Bgp, false).await;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Shown, View, list, part, state};
 use crate::answers::{Status, Tally, Uplink};
-use crate::layout::{Align, Column, Page, Table};
+use crate::layout::{Align, Column, Page, Table, Text};
 use crate::trouble::Trouble;
 use crate::units;
 
@@ -14,7 +14,7 @@ impl View for Uplinks {
     fn query(&self) -> &'static str {
         "query Uplinks {
             uplinks {
-                id name slot interface status addresses gateways
+                id name slot interface status fault because addresses gateways
                 bandwidthUpBps bandwidthDownBps cost metered
                 paths { up degraded down unknown total }
             }
@@ -27,7 +27,7 @@ impl View for Uplinks {
 
     fn render(&self, data: Value) -> Result<Shown, Trouble> {
         let uplinks: Vec<Uplink> = part(data, "/uplinks")?;
-        let mut table = Table::new([
+        let columns = [
             Column::new("UPLINK", Align::Left),
             Column::new("STATE", Align::Left),
             Column::new("INTERFACE", Align::Left).dispensable(4),
@@ -39,9 +39,13 @@ impl View for Uplinks {
             Column::new("GATEWAY", Align::Left)
                 .flexible()
                 .dispensable(5),
-        ]);
+        ];
+        // As a column of its own only while there is something to say.
+        let faulty = uplinks.iter().any(|uplink| uplink.because.is_some());
+        let reason = faulty.then_some(Column::new("REASON", Align::Left).or_below(6));
+        let mut table = Table::new(columns.into_iter().chain(reason).collect::<Vec<_>>());
         for uplink in &uplinks {
-            table.row([
+            let cells = [
                 uplink.name.clone().into(),
                 state(uplink.status),
                 uplink.interface.clone().into(),
@@ -56,7 +60,9 @@ impl View for Uplinks {
                 }
                 .into(),
                 list(&uplink.gateways),
-            ]);
+            ];
+            let reason = faulty.then(|| Text::from(uplink.because.clone().unwrap_or_default()));
+            table.row(cells.into_iter().chain(reason).collect::<Vec<_>>());
         }
         let mut page = Page::default();
         page.table(table);

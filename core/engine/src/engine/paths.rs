@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use patronus_model::Timestamp;
-use patronus_model::event::{Decision, Event};
+use patronus_model::event::{Decision, Event, UplinkFault};
 use patronus_model::ids::{IfName, PathId, SiteNumber, Slot};
 use patronus_model::kernel::Environment;
 use patronus_model::layout::NexthopId;
@@ -63,9 +63,10 @@ impl Engine {
     /// absence is news.
     fn tell_of_interfaces(&mut self, config: &RouterConfig, environment: &Environment) {
         let uplinks = config.uplinks.iter().map(|uplink| {
-            let usable = uplink_usable(config, environment, uplink.slot);
             let slot = uplink.slot;
-            (&uplink.interface, usable, Event::Uplink { slot, usable })
+            let fault = uplink_fault(config, environment, slot);
+            let event = Event::Uplink { slot, fault };
+            (&uplink.interface, fault.is_none(), event)
         });
         let lans = config.lans.iter().map(|lan| {
             let up = lan_up(environment, lan);
@@ -299,15 +300,31 @@ fn lan_up(environment: &Environment, lan: &Lan) -> bool {
     interface.is_some_and(|interface| interface.carrier)
 }
 
+fn uplink_usable(config: &RouterConfig, environment: &Environment, slot: Slot) -> bool {
+    uplink_fault(config, environment, slot).is_none()
+}
+
 /// An uplink carries packets when it has carrier, an address and a gateway.
-pub(crate) fn uplink_usable(config: &RouterConfig, environment: &Environment, slot: Slot) -> bool {
+pub(crate) fn uplink_fault(
+    config: &RouterConfig,
+    environment: &Environment,
+    slot: Slot,
+) -> Option<UplinkFault> {
     let uplink = config.uplinks.iter().find(|uplink| uplink.slot == slot);
-    let state = environment.uplinks.get(&slot);
-    uplink.zip(state).is_some_and(|(uplink, state)| {
-        let gateway = effective(uplink.gateway4, state.gateway4)
-            .or_else(|| effective(uplink.gateway6, state.gateway6));
-        // On a point-to-point or flat underlay nobody configures a gateway.
-        let flat = (uplink.gateway4, uplink.gateway6) == (Gateway::None, Gateway::None);
-        state.carrier && !state.addresses.is_empty() && (gateway.is_some() || flat)
-    })
+    let Some((uplink, state)) = uplink.zip(environment.uplinks.get(&slot)) else {
+        return Some(UplinkFault::Missing);
+    };
+    let gateway = effective(uplink.gateway4, state.gateway4)
+        .or_else(|| effective(uplink.gateway6, state.gateway6));
+    // On a point-to-point or flat underlay nobody configures a gateway.
+    let flat = (uplink.gateway4, uplink.gateway6) == (Gateway::None, Gateway::None);
+    if !state.carrier {
+        Some(UplinkFault::Down)
+    } else if state.addresses.is_empty() {
+        Some(UplinkFault::NoAddress)
+    } else if gateway.is_none() && !flat {
+        Some(UplinkFault::NoGateway)
+    } else {
+        None
+    }
 }

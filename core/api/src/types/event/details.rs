@@ -6,6 +6,7 @@ use patronus_model::event;
 use crate::snapshot::Snapshot;
 use crate::types::choice::{Candidate, MoveReason};
 use crate::types::path::{PathRef, PathStatus};
+use crate::types::uplink::UplinkFault;
 use crate::types::{BigInt, ms, whole_ms};
 use crate::words;
 
@@ -73,6 +74,8 @@ pub(crate) struct UplinkChanged {
     uplink: String,
     /// Whether it can be used.
     usable: bool,
+    /// What keeps it from being used; `null` when nothing does.
+    fault: Option<UplinkFault>,
 }
 
 /// The interface of a LAN came up, or went down or away.
@@ -236,9 +239,10 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             dest_site_id: from.names.site(path.site).into(),
             dampened: *suppressed,
         }),
-        E::Uplink { slot, usable } => EventDetails::Uplink(UplinkChanged {
+        E::Uplink { slot, fault } => EventDetails::Uplink(UplinkChanged {
             uplink: from.names.uplink(*slot),
-            usable: *usable,
+            usable: fault.is_none(),
+            fault: fault.map(UplinkFault::from),
         }),
         E::Lan { interface, up } => EventDetails::Lan(LanChanged {
             interface: interface.to_string(),
