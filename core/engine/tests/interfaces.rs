@@ -83,6 +83,34 @@ fn of_an_uplink_that_a_reload_adds_only_its_absence_is_news() {
 }
 
 #[test]
+fn an_uplink_that_gets_another_slot_is_not_said_to_be_away() {
+    let two = || config(2, vec![remote(2, 2, None)]);
+    let mut around = environment(2);
+    around.uplinks.get_mut(&slot(2)).unwrap().carrier = false;
+    let mut router = Router::new(two(), around);
+    let mut swapped = two();
+    swapped.uplinks[0].slot = slot(2);
+    swapped.uplinks[1].slot = slot(1);
+    swapped.uplinks.reverse();
+    let mut moved = two();
+    moved.uplinks[0].slot = slot(3);
+    for config in [swapped, moved] {
+        router.events.clear();
+        router.input(Input::Config(Arc::new(config)));
+        let told = |event: &&Event| matches!(event, Event::Uplink { .. });
+        assert_eq!(router.events.iter().find(told), None);
+        let view = router.engine.view(router.now, router.now).unwrap();
+        let faults = view
+            .uplinks
+            .iter()
+            .map(|it| (it.interface.as_str(), it.fault));
+        let mut faults: Vec<_> = faults.collect();
+        faults.sort_unstable_by_key(|(interface, _)| *interface);
+        assert_eq!(faults, [("wan1", None), ("wan2", Some(UplinkFault::Down))]);
+    }
+}
+
+#[test]
 fn a_gateway_that_a_reload_gives_makes_an_uplink_usable() {
     let mut around = environment(2);
     around.uplinks.get_mut(&slot(1)).unwrap().gateway4 = None;

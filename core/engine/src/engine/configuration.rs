@@ -18,6 +18,7 @@ use crate::topology::Topology;
 impl Engine {
     pub(super) fn configure(&mut self, now: Timestamp, config: Arc<RouterConfig>) {
         let old = self.config.replace(Arc::clone(&config));
+        self.renumber_uplinks(old.as_deref(), &config);
         self.configured = now;
         self.topology = Topology::new(&config);
         self.learned.configure(&config);
@@ -46,6 +47,25 @@ impl Engine {
         self.want_change();
         self.next_tick = now;
         self.observe();
+    }
+
+    /// What is known of an interface stays known of it when its uplink gets another slot, until the
+    /// surroundings are told anew: else its slot would speak of another interface, or of none.
+    fn renumber_uplinks(&mut self, old: Option<&RouterConfig>, new: &RouterConfig) {
+        let (Some(old), Some(environment)) = (old, self.environment.as_mut()) else {
+            return;
+        };
+        let known = environment.uplinks.clone();
+        for uplink in &new.uplinks {
+            let mut before = old.uplinks.iter();
+            let Some(before) = before.find(|it| it.interface == uplink.interface) else {
+                continue;
+            };
+            match known.get(&before.slot) {
+                Some(state) => environment.uplinks.insert(uplink.slot, state.clone()),
+                None => environment.uplinks.remove(&uplink.slot),
+            };
+        }
     }
 
     /// A peer whose configured address changed is spoken to at the new one, wherever it was heard
