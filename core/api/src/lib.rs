@@ -36,7 +36,7 @@ extern crate self as patronus_api;
 mod canned;
 
 pub use names::Names;
-pub use request::{Diagnostic, ReloadOutcome, Request};
+pub use request::{Diagnostic, Recorded, ReloadOutcome, Request};
 pub use schema::sdl;
 pub use serve::serve;
 pub use words::event as in_words;

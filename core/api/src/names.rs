@@ -41,7 +41,8 @@ impl Names {
     }
 
     /// Those of a picture of the router.
-    pub(crate) fn of_view(view: &RouterView) -> Self {
+    #[must_use]
+    pub fn of_view(view: &RouterView) -> Self {
         let remote_uplinks = view.paths.iter().map(|path| {
             let uplink = (path.id.site, path.id.remote);
             (uplink, path.remote.to_string())

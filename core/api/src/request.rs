@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::error::Failure;
+use crate::names::Names;
 
 /// A question, with the place for its answer.
 ///
@@ -33,16 +34,25 @@ pub enum Request {
         /// The most that are wanted.
         limit: usize,
         /// The answer.
-        reply: oneshot::Sender<Vec<EventRecord>>,
+        reply: oneshot::Sender<Vec<Recorded>>,
     },
     /// The newest event that moved traffic from one path to another; `None` if nothing has moved.
-    LastMove(oneshot::Sender<Option<EventRecord>>),
+    LastMove(oneshot::Sender<Option<Recorded>>),
     /// What happens to a flow; `None` as above.
     Explain(Flow, oneshot::Sender<Option<Explanation>>),
     /// Forgets a prefix that no site announces any more; answers whether there was such a one.
     Forget(IpNet, oneshot::Sender<bool>),
     /// Reads the configuration file again.
     Reload(oneshot::Sender<ReloadOutcome>),
+}
+
+/// An event, and what everything was called when it happened.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The event.
+    pub record: EventRecord,
+    /// The names.
+    pub names: Arc<Names>,
 }
 
 /// What came of reading the configuration file again.

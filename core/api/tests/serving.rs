@@ -53,6 +53,23 @@ async fn a_router_with_problems_names_causes_and_not_consequences() {
 }
 
 #[tokio::test]
+async fn events_are_told_in_the_names_of_their_time() {
+    let mut canned = Canned::usual();
+    canned.before = canned.view.clone();
+    for uplink in canned.view.iter_mut().flat_map(|view| &mut view.uplinks) {
+        uplink.name = format!("new-{}", uplink.name).parse().unwrap();
+    }
+    let server = Server::canned(canned);
+    let query = "{ router { lastMove { message details { ... on Move { from { id } } } } }
+        events(first: 9) { nodes { message } } }";
+    let data = server.data(query).await;
+    let said = data.to_string();
+    assert!(said.contains("uplink lte cannot be used"), "{said}");
+    assert!(said.contains("berlin.fibre~lisbon.fibre"), "{said}");
+    assert!(!said.contains("new-"), "{said}");
+}
+
+#[tokio::test]
 async fn a_router_without_problems_is_well() {
     let server = Server::canned(Canned::well());
     let data = server

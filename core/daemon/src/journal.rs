@@ -1,9 +1,10 @@
 //! The events of the recent past, in memory and in the log.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use patronus_api::Names;
+use patronus_api::{Names, Recorded};
 use patronus_model::event::Event;
 use patronus_model::ids::PathId;
 use patronus_model::path::PathState;
@@ -16,15 +17,15 @@ const KEPT: usize = 10_000;
 /// The journal.
 #[derive(Debug, Default)]
 pub struct Journal {
-    names: Names,
-    records: VecDeque<EventRecord>,
+    names: Arc<Names>,
+    records: VecDeque<Recorded>,
     sequence: u64,
 }
 
 impl Journal {
-    /// Takes over what things are called from now on.
+    /// Takes over what things are called from now on; what has happened keeps its names.
     pub fn rename(&mut self, names: Names) {
-        self.names = names;
+        self.names = Arc::new(names);
     }
 
     /// Takes an event down.
@@ -38,21 +39,24 @@ impl Journal {
         if self.records.len() == KEPT {
             self.records.pop_front();
         }
-        self.records.push_back(EventRecord {
-            sequence: self.sequence,
-            unix_millis,
-            event,
+        self.records.push_back(Recorded {
+            record: EventRecord {
+                sequence: self.sequence,
+                unix_millis,
+                event,
+            },
+            names: Arc::clone(&self.names),
         });
     }
 
     /// Up to `limit` events in their order: those after number `after`, or without that the last.
     #[must_use]
-    pub fn read(&self, after: Option<u64>, limit: usize) -> Vec<EventRecord> {
+    pub fn read(&self, after: Option<u64>, limit: usize) -> Vec<Recorded> {
         match after {
             Some(after) => self
                 .records
                 .iter()
-                .filter(|r| r.sequence > after)
+                .filter(|r| r.record.sequence > after)
                 .take(limit)
                 .cloned()
                 .collect(),
@@ -64,11 +68,11 @@ impl Journal {
     }
 
     /// The newest event of a kind.
-    pub fn newest(&self, wanted: impl Fn(&EventRecord) -> bool) -> Option<EventRecord> {
+    pub fn newest(&self, wanted: impl Fn(&EventRecord) -> bool) -> Option<Recorded> {
         self.records
             .iter()
             .rev()
-            .find(|record| wanted(record))
+            .find(|recorded| wanted(&recorded.record))
             .cloned()
     }
 }
@@ -245,6 +249,32 @@ mod tests {
     }
 
     #[test]
+    fn what_has_happened_keeps_its_names() {
+        let file = include_str!("../../../docs/examples/minimal.yaml");
+        let named = |uplink: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let file = file.replace(
+                "name: fibre, interface",
+                &format!("name: {uplink}, interface"),
+            );
+            let places = crate::places::tests::places(directory.path(), &file);
+            let loaded = crate::load::load(&places).unwrap_or_else(|e| panic!("{e}"));
+            Names::of_config(&loaded.parsed.0)
+        };
+        let mut journal = Journal::default();
+        let slot = Slot::new(1).unwrap();
+        written(|| {
+            for name in ["fibre", "copper"] {
+                journal.rename(named(name));
+                journal.record(Event::Uplink { slot, fault: None });
+            }
+        });
+        let told = journal.read(None, 9);
+        let told = told.iter().map(|it| it.names.uplink(slot));
+        assert_eq!(told.collect::<Vec<_>>(), ["fibre", "copper"]);
+    }
+
+    #[test]
     fn the_last_events_are_kept_and_found_by_number() {
         let mut journal = Journal::default();
         written(|| {
@@ -256,7 +286,7 @@ mod tests {
             journal
                 .read(after, limit)
                 .iter()
-                .map(|r| r.sequence)
+                .map(|r| r.record.sequence)
                 .collect::<Vec<_>>()
         };
         assert_eq!(numbers(None, 2), [10_004, 10_005]);

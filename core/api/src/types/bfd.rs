@@ -95,7 +95,7 @@ impl BfdSession {
                 remote_uplink,
             } => {
                 let (local, remote) = (local_uplink.to_string(), remote_uplink.to_string());
-                let path = PathRef::named(from, *path, local, remote);
+                let path = PathRef::named(&from.names, *path, local, remote);
                 let site = ID::from(site.as_str());
                 (BfdEngine::Patronus, Some(path), Some(site), None)
             }

@@ -9,6 +9,7 @@ use patronus_model::view::ChoiceView;
 
 use super::path::{PathRef, PathStatus};
 use super::{BigInt, ms, percent, whole_ms};
+use crate::names::Names;
 use crate::snapshot::Snapshot;
 use crate::words;
 
@@ -39,11 +40,11 @@ impl Choice {
             class: from.names.class(choice.class),
             path: choice
                 .path
-                .map(|path| PathRef::towards(from, choice.site, path)),
+                .map(|path| PathRef::towards(&from.names, choice.site, path)),
             reason: choice.reason.into(),
             because: words::reason(choice.reason, None),
             since_ms: whole_ms(choice.since),
-            candidates: Candidate::all(from, choice.site, &choice.candidates),
+            candidates: Candidate::all(&from.names, choice.site, &choice.candidates),
             back: words::back(&from.names, choice),
         }
     }
@@ -119,21 +120,17 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    pub(crate) fn all(
-        from: &Snapshot,
-        to: SiteNumber,
-        candidates: &[event::Candidate],
-    ) -> Vec<Self> {
+    pub(crate) fn all(names: &Names, to: SiteNumber, candidates: &[event::Candidate]) -> Vec<Self> {
         let ranks = 1_u32..;
         let candidates = ranks.zip(candidates);
         candidates
-            .map(|(rank, candidate)| Self::new(from, to, rank, candidate))
+            .map(|(rank, candidate)| Self::new(names, to, rank, candidate))
             .collect()
     }
 
-    fn new(from: &Snapshot, to: SiteNumber, rank: u32, candidate: &event::Candidate) -> Self {
+    fn new(names: &Names, to: SiteNumber, rank: u32, candidate: &event::Candidate) -> Self {
         Self {
-            path: PathRef::towards(from, to, candidate.path),
+            path: PathRef::towards(names, to, candidate.path),
             rank,
             status: candidate.state.into(),
             latency_ms: candidate.measured.rtt.map(ms),

@@ -9,9 +9,8 @@ use patronus_model::view::EventRecord;
 use super::{BigInt, whole_ms};
 use crate::error::{Failure, Refusal};
 use crate::page::{Page, PageInfo};
-use crate::request::Request;
+use crate::request::{Recorded, Request};
 use crate::session::Session;
-use crate::snapshot::Snapshot;
 use crate::{time, words};
 
 use details::{EventDetails, details};
@@ -36,15 +35,17 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    pub(crate) fn new(from: &Snapshot, record: &EventRecord) -> Self {
+    /// In the names that things had when it happened: what is called so now may be another thing.
+    pub(crate) fn new(recorded: &Recorded) -> Self {
+        let Recorded { record, names } = recorded;
         Self {
             id: cursor(record).into(),
             sequence: BigInt(record.sequence),
             kind: EventKind::from(&record.event),
             time: time::rfc3339(record.unix_millis),
             ago_ms: whole_ms(time::ago(record.unix_millis)),
-            message: words::event(&from.names, &record.event),
-            details: details(from, &record.event),
+            message: words::event(names, &record.event),
+            details: details(names, &record.event),
         }
     }
 }
@@ -148,13 +149,12 @@ pub(crate) async fn page(session: &Session, wanted: Wanted) -> Result<Page<Event
             following(session, after.as_deref(), limit(first, LARGEST_PAGE)).await?
         }
     };
-    let from = session.snapshot().await?;
-    let end_cursor = records.last().map(cursor).or(wanted.after);
+    let end_cursor = records
+        .last()
+        .map(|last| cursor(&last.record))
+        .or(wanted.after);
     Ok(Page {
-        nodes: records
-            .iter()
-            .map(|record| Event::new(&from, record))
-            .collect(),
+        nodes: records.iter().map(Event::new).collect(),
         page_info: PageInfo {
             has_next_page: more,
             end_cursor,
@@ -162,7 +162,7 @@ pub(crate) async fn page(session: &Session, wanted: Wanted) -> Result<Page<Event
     })
 }
 
-async fn newest(session: &Session, limit: usize) -> Result<Vec<EventRecord>, Refusal> {
+async fn newest(session: &Session, limit: usize) -> Result<Vec<Recorded>, Refusal> {
     ask(session, None, limit).await
 }
 
@@ -172,7 +172,7 @@ async fn following(
     session: &Session,
     after: Option<&str>,
     limit: usize,
-) -> Result<(Vec<EventRecord>, bool), Refusal> {
+) -> Result<(Vec<Recorded>, bool), Refusal> {
     let (mut records, known) = match after {
         None => (ask(session, Some(0), limit + 1).await?, 0),
         Some(text) => {
@@ -181,8 +181,8 @@ async fn following(
             // from another.
             let records = ask(session, Some(sequence.saturating_sub(1)), limit + 2).await?;
             match records.first() {
-                Some(first) if first.sequence > sequence => (records, 0),
-                Some(first) if first.unix_millis == unix_millis => (records, 1),
+                Some(first) if first.record.sequence > sequence => (records, 0),
+                Some(first) if first.record.unix_millis == unix_millis => (records, 1),
                 Some(_) | None => (ask(session, Some(0), limit + 1).await?, 0),
             }
         }
@@ -197,7 +197,7 @@ async fn ask(
     session: &Session,
     after: Option<u64>,
     limit: usize,
-) -> Result<Vec<EventRecord>, Refusal> {
+) -> Result<Vec<Recorded>, Refusal> {
     session
         .ask(|reply| Request::Events {
             after,

@@ -6,6 +6,7 @@ use patronus_model::path::PathState;
 use patronus_model::view::{Handshake, PathView};
 
 use super::{BigInt, ms, percent, whole_ms};
+use crate::names::Names;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 
@@ -141,24 +142,24 @@ pub(crate) struct PathRef {
 }
 
 impl PathRef {
-    pub(crate) fn new(from: &Snapshot, id: PathId) -> Self {
-        let (local_uplink, remote_uplink) = from.names.path_ends(id);
-        Self::named(from, id, local_uplink, remote_uplink)
+    pub(crate) fn new(names: &Names, id: PathId) -> Self {
+        let (local_uplink, remote_uplink) = names.path_ends(id);
+        Self::named(names, id, local_uplink, remote_uplink)
     }
 
     /// A path on which traffic goes to a site.
-    pub(crate) fn towards(from: &Snapshot, to: SiteNumber, id: PathId) -> Self {
-        let relay = (id.site != to).then(|| from.names.site(id.site).into());
+    pub(crate) fn towards(names: &Names, to: SiteNumber, id: PathId) -> Self {
+        let relay = (id.site != to).then(|| names.site(id.site).into());
         Self {
             relay_site_id: relay,
-            ..Self::new(from, id)
+            ..Self::new(names, id)
         }
     }
 
     /// A path whose ends are known otherwise.
-    pub(crate) fn named(from: &Snapshot, id: PathId, local: String, remote: String) -> Self {
+    pub(crate) fn named(names: &Names, id: PathId, local: String, remote: String) -> Self {
         Self {
-            id: from.names.path_id(id).into(),
+            id: names.path_id(id).into(),
             local_uplink: local,
             remote_uplink: remote,
             relay_site_id: None,

@@ -85,7 +85,7 @@ impl Router {
     /// The last time that traffic moved from one path to another.
     async fn last_move(&self, context: &Context<'_>) -> Result<Option<Event>> {
         let last = Session::of(context)?.ask(Request::LastMove).await?;
-        Ok(last.map(|record| Event::new(&self.from, &record)))
+        Ok(last.as_ref().map(Event::new))
     }
 }
 

@@ -15,7 +15,7 @@ mod sessions;
 use std::sync::Arc;
 use std::time::Duration;
 
-use patronus_api::{Diagnostic, ReloadOutcome, Request};
+use patronus_api::{Diagnostic, Names, Recorded, ReloadOutcome, Request};
 use patronus_model::event::{Candidate, Event, Reason, Verdict};
 use patronus_model::ids::{ClassId, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{Foreign, Via};
@@ -43,6 +43,8 @@ pub struct Canned {
     pub handshakes: Option<Handshakes>,
     pub bgp: BgpView,
     pub events: Vec<EventRecord>,
+    /// The router when they happened, if it was another.
+    pub before: Option<RouterView>,
     pub reload: ReloadOutcome,
 }
 
@@ -54,6 +56,7 @@ impl Canned {
             handshakes: Some(handshakes()),
             bgp: bgp(),
             events: events(),
+            before: None,
             reload: ReloadOutcome::Refused(vec![diagnostic()]),
         }
     }
@@ -79,6 +82,7 @@ impl Canned {
             handshakes: Some(handshakes()),
             bgp,
             events: Vec::new(),
+            before: None,
             reload: ReloadOutcome::Applied(Vec::new()),
         }
     }
@@ -106,7 +110,8 @@ impl Canned {
                         Event::Moved(decision) => decision.from.is_some(),
                         _ => false,
                     };
-                    drop(reply.send(self.events.iter().rfind(moved).cloned()));
+                    let moved = self.events.iter().rfind(moved).cloned();
+                    drop(reply.send(moved.map(|record| self.recorded(record))));
                 }
                 Request::Explain(flow, reply) => {
                     drop(reply.send(view.as_ref().map(|_| explain(flow))))
@@ -122,14 +127,24 @@ impl Canned {
         }
     }
 
-    fn page(&self, after: Option<u64>, limit: usize) -> Vec<EventRecord> {
+    fn page(&self, after: Option<u64>, limit: usize) -> Vec<Recorded> {
         let all = &self.events;
-        match after {
+        let page = match after {
             None => all[all.len().saturating_sub(limit)..].to_vec(),
             Some(after) => {
                 let later = all.iter().filter(|record| record.sequence > after);
                 later.take(limit).cloned().collect()
             }
+        };
+        page.into_iter().map(|it| self.recorded(it)).collect()
+    }
+
+    fn recorded(&self, record: EventRecord) -> Recorded {
+        let view = self.before.as_ref().or(self.view.as_ref());
+        let names = view.map_or_else(Names::default, Names::of_view);
+        Recorded {
+            record,
+            names: Arc::new(names),
         }
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{ID, SimpleObject, Union};
 use patronus_model::event;
 
-use crate::snapshot::Snapshot;
+use crate::names::Names;
 use crate::types::choice::{Candidate, MoveReason};
 use crate::types::path::{PathRef, PathStatus};
 use crate::types::uplink::UplinkFault;
@@ -215,7 +215,7 @@ pub(crate) struct RoutingRefused {
 }
 
 /// What an event says, for programs.
-pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
+pub(super) fn details(names: &Names, event: &event::Event) -> EventDetails {
     use event::Event as E;
     match event {
         E::Configured { paths, policies } => EventDetails::Configured(Configured {
@@ -228,19 +228,19 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             to,
             cause,
         } => EventDetails::Path(PathChanged {
-            path: PathRef::new(from, *path),
-            dest_site_id: from.names.site(path.site).into(),
+            path: PathRef::new(names, *path),
+            dest_site_id: names.site(path.site).into(),
             from_status: (*was).into(),
             to_status: (*to).into(),
             because: cause.to_string(),
         }),
         E::Dampened { path, suppressed } => EventDetails::Dampened(PathDampened {
-            path: PathRef::new(from, *path),
-            dest_site_id: from.names.site(path.site).into(),
+            path: PathRef::new(names, *path),
+            dest_site_id: names.site(path.site).into(),
             dampened: *suppressed,
         }),
         E::Uplink { slot, fault } => EventDetails::Uplink(UplinkChanged {
-            uplink: from.names.uplink(*slot),
+            uplink: names.uplink(*slot),
             usable: fault.is_none(),
             fault: fault.map(UplinkFault::from),
         }),
@@ -248,7 +248,7 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             interface: interface.to_string(),
             up: *up,
         }),
-        E::Moved(decision) => EventDetails::Moved(moved(from, decision)),
+        E::Moved(decision) => EventDetails::Moved(moved(names, decision)),
         E::Applied { changes, took } => EventDetails::Applied(Applied {
             changes: (*changes).into(),
             took_ms: ms(*took),
@@ -285,12 +285,12 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             loser,
         } => EventDetails::PrefixConflict(PrefixConflict {
             prefix: prefix.to_string(),
-            owner_site_id: from.names.site(*owner).into(),
-            loser_site_id: from.names.site(*loser).into(),
+            owner_site_id: names.site(*owner).into(),
+            loser_site_id: names.site(*loser).into(),
         }),
         E::PrefixRefused { prefix, site } => EventDetails::PrefixRefused(PrefixRefused {
             prefix: prefix.to_string(),
-            site_id: from.names.site(*site).into(),
+            site_id: names.site(*site).into(),
         }),
         E::Prefixes {
             site,
@@ -298,7 +298,7 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             count,
             some,
         } => EventDetails::Prefixes(PrefixesChanged {
-            site_id: from.names.site(*site).into(),
+            site_id: names.site(*site).into(),
             announced: *announced,
             count: (*count).into(),
             some: some.iter().map(ToString::to_string).collect(),
@@ -309,7 +309,7 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
             within,
         } => EventDetails::Forgotten(PrefixForgotten {
             prefix: prefix.to_string(),
-            site_id: site.map(|site| from.names.site(site).into()),
+            site_id: site.map(|site| names.site(site).into()),
             within: within.map(|wide| wide.to_string()),
         }),
         E::ReloadRefused { problem } => EventDetails::ReloadRefused(ReloadRefused {
@@ -321,16 +321,16 @@ pub(super) fn details(from: &Snapshot, event: &event::Event) -> EventDetails {
     }
 }
 
-fn moved(from: &Snapshot, decision: &event::Decision) -> Move {
+fn moved(names: &Names, decision: &event::Decision) -> Move {
     let to = decision.site;
-    let before = decision.from.map(|path| from.names.way(to, path));
+    let before = decision.from.map(|path| names.way(to, path));
     Move {
-        class: from.names.class(decision.class),
-        dest_site_id: from.names.site(decision.site).into(),
-        from: decision.from.map(|path| PathRef::towards(from, to, path)),
-        to: PathRef::towards(from, to, decision.to),
+        class: names.class(decision.class),
+        dest_site_id: names.site(decision.site).into(),
+        from: decision.from.map(|path| PathRef::towards(names, to, path)),
+        to: PathRef::towards(names, to, decision.to),
         reason: decision.reason.into(),
         because: words::reason(decision.reason, before.as_deref()),
-        candidates: Candidate::all(from, to, &decision.candidates),
+        candidates: Candidate::all(names, to, &decision.candidates),
     }
 }
