@@ -199,7 +199,7 @@ fn short_reason(reason: Reason) -> String {
         Reason::Adopted => "it was there when patronusd started".to_owned(),
         Reason::PathGone => "a reload removed the path that it was on".to_owned(),
         Reason::PathDown(cause) | Reason::PathDegraded(cause) => cause.to_string(),
-        Reason::Preferred { well_for } if well_for.is_zero() => "preferred".to_owned(),
+        Reason::Arrived => "preferred, and up for the first time".to_owned(),
         Reason::Preferred { well_for } => format!("preferred, and well for {}", span(well_for)),
         Reason::Calmer { well_for } => {
             format!(
@@ -224,9 +224,7 @@ pub(crate) fn reason(reason: Reason, before: Option<&str>) -> String {
         Reason::PathGone => "a reload removed the path that its traffic was on".to_owned(),
         Reason::PathDown(cause) => format!("{before} went down: {cause}"),
         Reason::PathDegraded(cause) => format!("{before} was degraded: {cause}"),
-        Reason::Preferred { well_for } if well_for.is_zero() => {
-            "the class prefers it, and it came up for the first time".to_owned()
-        }
+        Reason::Arrived => "the class prefers it, and it came up for the first time".to_owned(),
         Reason::Preferred { well_for } => {
             format!(
                 "the class prefers it, and it had been well for {}",
@@ -312,6 +310,7 @@ fn after_failure(names: &Names, choice: &ChoiceView, rest: &[Candidate]) -> Opti
         | Reason::Adopted
         | Reason::PathGone
         | Reason::Preferred { .. }
+        | Reason::Arrived
         | Reason::Calmer { .. }
         | Reason::Faster { .. }
         | Reason::Reconfigured => false,

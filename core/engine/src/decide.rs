@@ -82,6 +82,7 @@ const fn is_forced(reason: Reason) -> bool {
         | Reason::Reconfigured => true,
         Reason::PathDegraded(_)
         | Reason::Preferred { .. }
+        | Reason::Arrived
         | Reason::Calmer { .. }
         | Reason::Faster { .. } => false,
     }
@@ -346,6 +347,7 @@ impl Judge<'_> {
             (Strategy::LeastLatency, Some(current), Some(better)) => {
                 Reason::Faster { current, better }
             }
+            _ if self.arrives(option) => Reason::Arrived,
             _ => Reason::Preferred { well_for },
         }
     }
@@ -388,7 +390,8 @@ impl Judge<'_> {
             .map(|remaining| Verdict::HoldingDown { remaining }),
             // A path that is up for the first time has nothing to prove: otherwise one that came a
             // moment after the others, and after the grace, would lie idle for the whole hold.
-            Reason::Preferred { .. } | Reason::Calmer { .. } if self.arrives(option) => None,
+            Reason::Arrived => None,
+            Reason::Calmer { .. } if self.arrives(option) => None,
             Reason::Preferred { .. } | Reason::Calmer { .. } | Reason::Faster { .. } => {
                 rest(failover.hold, option.health.well_for(self.now))
                     .map(|remaining| Verdict::HoldingDown { remaining })

@@ -7,6 +7,8 @@
 
 mod support;
 
+use patronus_model::event::Reason;
+use patronus_model::path::Liveness;
 use patronus_model::policy::Strategy;
 use support::*;
 
@@ -38,4 +40,21 @@ fn what_the_far_end_calls_its_uplinks_counts_only_where_it_is_our_name_too() {
     assert_eq!(chosen(&["fibre", "lte"], ["transit", "lte"]), (1, 1));
     assert_eq!(chosen(&["fibre", "lte"], ["transit", "mpls"]), (1, 1));
     assert_eq!(chosen(&["lte"], ["transit", "lte"]), (2, 1));
+}
+
+#[test]
+fn a_path_that_is_up_for_the_first_time_is_not_said_to_have_held() {
+    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
+    router.bfd(path(2, 2, 1), Liveness::Up);
+    router.seconds(11);
+    router.bfd(path(2, 1, 2), Liveness::Up);
+    assert_eq!(router.way(2, VOICE), "pat-1-2");
+    // The next one arrives while the move to that one cools down, and has not held when it may be
+    // moved to: it need not.
+    router.seconds(2);
+    router.bfd(path(2, 1, 1), Liveness::Up);
+    router.seconds(9);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    let last = router.decisions().next_back().unwrap();
+    assert_eq!(last.reason, Reason::Arrived);
 }

@@ -202,6 +202,8 @@ pub enum Reason {
         /// How long it has been well.
         well_for: Duration,
     },
+    /// A path that the class prefers came up for the first time: it has nothing to prove.
+    Arrived,
     /// The present path has flapped too often, and another has been well for longer than the hold.
     Calmer {
         /// How long it has been well.

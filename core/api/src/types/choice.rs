@@ -66,6 +66,8 @@ pub(crate) enum MoveReason {
     PathDegraded,
     /// A path that the class prefers has been well for longer than the hold.
     Preferred,
+    /// A path that the class prefers came up for the first time.
+    Arrived,
     /// The path before it flaps, and this one has been well for longer than the hold.
     Calmer,
     /// Every path fell silent at once: it is where it was before, as patronusd at the far end may
@@ -87,6 +89,7 @@ impl From<event::Reason> for MoveReason {
             Reason::PathDown(_) => Self::PathDown,
             Reason::PathDegraded(_) => Self::PathDegraded,
             Reason::Preferred { .. } => Self::Preferred,
+            Reason::Arrived => Self::Arrived,
             Reason::Calmer { .. } => Self::Calmer,
             Reason::AllSilent => Self::AllSilent,
             Reason::Faster { .. } => Self::Faster,

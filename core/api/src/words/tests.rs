@@ -178,6 +178,11 @@ fn every_reason_is_said_shortly_and_at_length() {
             "the class prefers it, and it had been well for 30 s",
         ),
         (
+            Reason::Arrived,
+            "preferred, and up for the first time",
+            "the class prefers it, and it came up for the first time",
+        ),
+        (
             faster,
             "18.2 ms instead of 48.0 ms",
             "it was clearly faster: 18.2 ms instead of 48.0 ms",
