@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use patronus_model::change::ConfigChange;
 use patronus_model::policy::Flow;
 use patronus_model::view::{BfdView, BgpView, EventRecord, Explanation, Handshakes, RouterView};
 use tokio::sync::{mpsc, oneshot};
@@ -58,8 +59,13 @@ pub struct Recorded {
 /// What came of reading the configuration file again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadOutcome {
-    /// It is in force; these are warnings.
-    Applied(Vec<Diagnostic>),
+    /// It is in force.
+    Applied {
+        /// What probably is not as it was meant.
+        warnings: Vec<Diagnostic>,
+        /// What it says otherwise than the one before it.
+        changes: Vec<ConfigChange>,
+    },
     /// It was refused and nothing has changed; at least one of these is an error.
     Refused(Vec<Diagnostic>),
 }

@@ -13,16 +13,25 @@ use patronus_model::view::{ChoiceView, Explanation, LanState, LanView, Outcome, 
 
 use crate::names::Names;
 
+pub(crate) mod reload;
+
 /// An event in one line.
 #[must_use]
 pub fn event(names: &Names, event: &Event) -> String {
     match event {
-        Event::Configured { paths, policies } => {
+        Event::Configured {
+            paths,
+            policies,
+            changes,
+        } => {
             let (paths, policies) = (
                 count(*paths, "path"),
                 counted(*policies as u64, "policy", "policies"),
             );
-            format!("a configuration with {paths} and {policies} is in force")
+            let changes = changes
+                .as_ref()
+                .map_or_else(String::new, |it| format!(": {}", reload::changes(it)));
+            format!("a configuration with {paths} and {policies} is in force{changes}")
         }
         Event::Path {
             path,

@@ -336,6 +336,7 @@ pub(crate) struct Choice {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Reload {
     pub(crate) applied: bool,
+    pub(crate) summary: Option<String>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 

@@ -11,7 +11,8 @@ use crate::views::diagnostics;
 
 const MUTATION: &str = "mutation Reload {
     reload {
-        applied
+        applied summary
+        changes { part name change }
         diagnostics { severity file line column field value problem help }
     }
 }";
@@ -33,6 +34,9 @@ pub(crate) async fn reload(client: &Client, json: bool) -> Result<u8, Trouble> {
 fn page(answer: &Reload) -> Page {
     let mut page = Page::default();
     diagnostics::show(&answer.diagnostics, &mut page);
+    if let Some(summary) = &answer.summary {
+        page.line(format!("Since the last one: {summary}."));
+    }
     page.line(if answer.applied {
         Text::toned(Tone::Good, "● The configuration is in force.")
     } else {

@@ -214,9 +214,16 @@ fn a_reload_is_applied_or_says_why_not() {
         (1, &Value::Bool(false), &Value::from(12))
     );
     let warned = Canned {
-        reload: ReloadOutcome::Applied(Vec::new()),
+        reload: ReloadOutcome::Applied {
+            warnings: Vec::new(),
+            changes: canned::happened::changes(),
+        },
         ..Canned::usual()
     };
+    let said = "Since the last one: added site oslo; changed BGP, class voice.";
+    check(warned.clone(), &["reload"], 0, said);
+    let change = "\"name\": \"oslo\"";
+    check(warned.clone(), &["reload", "--json"], 0, change);
     check(warned, &["reload", "--json"], 0, "\"applied\": true");
 }
 

@@ -28,7 +28,7 @@ use crate::bfd::{BfdHandle, SessionSnapshot};
 use crate::clock;
 use crate::load::LoadError;
 use crate::places::Places;
-use crate::router::Router;
+use crate::router::{Reloaded, Router};
 
 /// Who may use the socket: its owner and its group.
 const SOCKET_MODE: u32 = 0o660;
@@ -119,11 +119,12 @@ fn is_move(record: &EventRecord) -> bool {
 }
 
 /// What came of a reload, as the API says it.
-pub(crate) fn outcome(
-    result: Result<Vec<patronus_config::Diagnostic>, LoadError>,
-) -> ReloadOutcome {
+pub(crate) fn outcome(result: Result<Reloaded, LoadError>) -> ReloadOutcome {
     match result {
-        Ok(warnings) => ReloadOutcome::Applied(warnings.into_iter().map(diagnostic).collect()),
+        Ok(Reloaded { warnings, changes }) => ReloadOutcome::Applied {
+            warnings: warnings.into_iter().map(diagnostic).collect(),
+            changes,
+        },
         Err(LoadError::Invalid(findings)) => {
             ReloadOutcome::Refused(findings.into_iter().map(diagnostic).collect())
         }

@@ -279,7 +279,11 @@ mod tests {
         let mut journal = Journal::default();
         written(|| {
             for paths in 0..KEPT + 5 {
-                journal.record(Event::Configured { paths, policies: 0 });
+                journal.record(Event::Configured {
+                    paths,
+                    policies: 0,
+                    changes: None,
+                });
             }
         });
         let numbers = |after, limit| {

@@ -15,6 +15,7 @@ use patronus_engine::{Effect, Engine, Input};
 use patronus_frr::{Desired, FrrHandle};
 use patronus_linux::{FastLane, Follower, Notice};
 use patronus_model::Timestamp;
+use patronus_model::change::ConfigChange;
 use patronus_model::event::Event;
 use patronus_model::ids::{IfName, Slot};
 use patronus_model::layout::NexthopId;
@@ -81,6 +82,12 @@ type Rereading = (Arc<RouterConfig>, Reply);
 
 /// A configuration that has been read again.
 type Reread = (Result<Parsed, LoadError>, Reply);
+
+/// What came of a configuration that is in force now.
+pub(crate) struct Reloaded {
+    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) changes: Vec<ConfigChange>,
+}
 
 pub(crate) struct Router {
     places: Places,
@@ -293,10 +300,7 @@ impl Router {
     }
 
     /// Puts a configuration into force. A broken one changes nothing.
-    fn reloaded(
-        &mut self,
-        result: Result<Parsed, LoadError>,
-    ) -> Result<Vec<Diagnostic>, LoadError> {
+    fn reloaded(&mut self, result: Result<Parsed, LoadError>) -> Result<Reloaded, LoadError> {
         self.refused = result.as_ref().err().map(ToString::to_string);
         let (config, warnings) = result.inspect_err(|error| {
             let problem = error.to_string();
@@ -306,12 +310,13 @@ impl Router {
             rest.iter().for_each(|finding| warn!("{finding}"));
         })?;
         warnings.iter().for_each(|warning| warn!("{warning}"));
+        let changes = patronus_engine::changes(&self.config, &config);
         self.config = Arc::new(config);
         self.journal.rename(Names::of_config(&self.config));
         self.follower
             .follow(uplinks(&self.config), lans(&self.config));
         self.handle(Input::Config(Arc::clone(&self.config)));
-        Ok(warnings)
+        Ok(Reloaded { warnings, changes })
     }
 }
 

@@ -4,6 +4,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod bfd;
+mod change;
 pub mod dampening;
 pub mod decide;
 pub mod desired;
@@ -19,4 +20,5 @@ mod sorted;
 pub mod topology;
 mod view;
 
+pub use change::changes;
 pub use engine::{Effect, Engine, Input, Watch};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::change::ConfigChange;
 use crate::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
 use crate::path::{Measurement, PathCause, PathState};
 
@@ -15,6 +16,8 @@ pub enum Event {
         paths: usize,
         /// Policies that it has.
         policies: usize,
+        /// What it says otherwise than the one before it; `None` for the first.
+        changes: Option<Vec<ConfigChange>>,
     },
     /// A path changed its state.
     Path {

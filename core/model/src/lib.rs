@@ -1,6 +1,7 @@
 //! The vocabulary of Patronus: ids, newtypes and domain types, without I/O, clock or randomness.
 
 pub mod bgp;
+pub mod change;
 pub mod event;
 pub mod firewall;
 pub mod ids;

@@ -2,7 +2,10 @@
 
 use async_graphql::{Enum, SimpleObject};
 
+use patronus_model::change;
+
 use crate::request::{Diagnostic, ReloadOutcome};
+use crate::words;
 
 /// What came of reading the configuration file again.
 #[derive(SimpleObject)]
@@ -11,19 +14,98 @@ pub(crate) struct ReloadResult {
     applied: bool,
     /// Errors and warnings in the order of the file.
     diagnostics: Vec<ConfigDiagnostic>,
+    /// What it says otherwise than the one before it.
+    changes: Vec<ConfigChange>,
+    /// The same in words; `null` when it was refused.
+    summary: Option<String>,
 }
 
 impl From<ReloadOutcome> for ReloadResult {
     fn from(outcome: ReloadOutcome) -> Self {
-        let (applied, found) = match outcome {
-            ReloadOutcome::Applied(found) => (true, found),
-            ReloadOutcome::Refused(found) => (false, found),
+        let (applied, found, changes) = match outcome {
+            ReloadOutcome::Applied { warnings, changes } => (true, warnings, changes),
+            ReloadOutcome::Refused(found) => (false, found, Vec::new()),
         };
         Self {
             applied,
             diagnostics: found.into_iter().map(ConfigDiagnostic::from).collect(),
+            changes: ConfigChange::all(&changes),
+            summary: applied.then(|| words::reload::changes(&changes)),
         }
     }
+}
+
+/// A part of a configuration that is not as it was.
+#[derive(SimpleObject)]
+pub(crate) struct ConfigChange {
+    /// What kind of part it is.
+    part: ConfigPart,
+    /// Which, where there are several.
+    name: Option<String>,
+    /// What became of it.
+    change: ChangeKind,
+}
+
+impl ConfigChange {
+    pub(crate) fn all(changes: &[change::ConfigChange]) -> Vec<Self> {
+        changes.iter().map(Self::from).collect()
+    }
+}
+
+impl From<&change::ConfigChange> for ConfigChange {
+    fn from(it: &change::ConfigChange) -> Self {
+        Self {
+            part: it.part.into(),
+            name: (!it.name.is_empty()).then(|| it.name.clone()),
+            change: match it.change {
+                change::Change::Added => ChangeKind::Added,
+                change::Change::Removed => ChangeKind::Removed,
+                change::Change::Changed => ChangeKind::Changed,
+            },
+        }
+    }
+}
+
+/// What became of a part of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(rename_items = "snake_case")]
+pub(crate) enum ChangeKind {
+    /// It was not there before.
+    Added,
+    /// It is there no more.
+    Removed,
+    /// It was there, but otherwise.
+    Changed,
+}
+
+/// A part of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(rename_items = "snake_case", remote = "change::ConfigPart")]
+pub(crate) enum ConfigPart {
+    /// What the site is called, and whether it is a hub.
+    Own,
+    /// The overlay's networks and our addresses.
+    Overlay,
+    /// An uplink, by its name.
+    Uplink,
+    /// A LAN, by its interface.
+    Lan,
+    /// Another site, by its id.
+    Site,
+    /// BGP but for the neighbours.
+    Bgp,
+    /// A BGP neighbour outside of the overlay, by its address.
+    Neighbor,
+    /// A traffic class, by its name.
+    Class,
+    /// The class of what no policy matches.
+    DefaultClass,
+    /// A policy, by its name.
+    Policy,
+    /// How paths are judged.
+    Health,
+    /// How our kernel objects are marked.
+    Kernel,
 }
 
 /// Whether a file can be used in spite of what was found.

@@ -14,7 +14,8 @@ fn names() -> Names {
 #[test]
 fn every_event_is_one_line() {
     let expected = [
-        "a configuration with 5 paths and 2 policies is in force",
+        "a configuration with 5 paths and 2 policies is in force: added site oslo; changed BGP, class \
+         voice",
         "lisbon fibre → fibre is degraded (was up): loss 2.1 % > 1.0 %",
         "lisbon fibre → lte flaps: no traffic moves to it until it calms down",
         "uplink lte cannot be used: it is off or has no carrier",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use patronus_model::change::{Change, ConfigChange, ConfigPart};
 use patronus_model::event::{Decision, Event, Reason, UplinkFault};
 use patronus_model::ids::{SiteNumber, Slot};
 use patronus_model::path::PathState;
@@ -24,6 +25,7 @@ pub fn every_event() -> Vec<Event> {
         Event::Configured {
             paths: 5,
             policies: 2,
+            changes: Some(changes()),
         },
         Event::Path {
             path: path_id(2, 1, 1),
@@ -104,6 +106,20 @@ pub fn every_event() -> Vec<Event> {
             owner: SiteNumber::new(3).unwrap(),
             loser: SiteNumber::new(2).unwrap(),
         },
+    ]
+}
+
+/// What a reload changed.
+pub fn changes() -> Vec<ConfigChange> {
+    let change = |part, name: &str, change| ConfigChange {
+        part,
+        name: name.to_owned(),
+        change,
+    };
+    vec![
+        change(ConfigPart::Site, "oslo", Change::Added),
+        change(ConfigPart::Bgp, "", Change::Changed),
+        change(ConfigPart::Class, "voice", Change::Changed),
     ]
 }
 

@@ -83,7 +83,10 @@ impl Canned {
             bgp,
             events: Vec::new(),
             before: None,
-            reload: ReloadOutcome::Applied(Vec::new()),
+            reload: ReloadOutcome::Applied {
+                warnings: Vec::new(),
+                changes: Vec::new(),
+            },
         }
     }
 

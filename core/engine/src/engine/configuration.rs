@@ -10,6 +10,7 @@ use patronus_model::router::RouterConfig;
 use super::paths::usable;
 use super::reconciliation::configured_endpoints;
 use super::{Effect, Engine, Watch};
+use crate::change::changes;
 use crate::decide::Choice;
 use crate::health::PathHealth;
 use crate::routing::bgp_instance;
@@ -39,6 +40,7 @@ impl Engine {
         self.report(Event::Configured {
             paths: self.topology.paths.len(),
             policies: config.policies.len(),
+            changes: old.as_deref().map(|old| changes(old, &config)),
         });
         self.look_around(now);
         self.effects.push_back(Effect::Watch(self.watches(&config)));

@@ -6,6 +6,7 @@ use patronus_model::event;
 use crate::names::Names;
 use crate::types::choice::{Candidate, MoveReason};
 use crate::types::path::{PathRef, PathStatus};
+use crate::types::reload::ConfigChange;
 use crate::types::uplink::UplinkFault;
 use crate::types::{BigInt, ms, whole_ms};
 use crate::words;
@@ -39,6 +40,8 @@ pub(crate) struct Configured {
     path_count: BigInt,
     /// Policies that it has.
     policy_count: BigInt,
+    /// What it says otherwise than the one before it; `null` for the first.
+    changes: Option<Vec<ConfigChange>>,
 }
 
 /// A path changed its state.
@@ -218,9 +221,14 @@ pub(crate) struct RoutingRefused {
 pub(super) fn details(names: &Names, event: &event::Event) -> EventDetails {
     use event::Event as E;
     match event {
-        E::Configured { paths, policies } => EventDetails::Configured(Configured {
+        E::Configured {
+            paths,
+            policies,
+            changes,
+        } => EventDetails::Configured(Configured {
             path_count: (*paths).into(),
             policy_count: (*policies).into(),
+            changes: changes.as_ref().map(|it| ConfigChange::all(it)),
         }),
         E::Path {
             path,

@@ -1,0 +1,52 @@
+//! What a new configuration says otherwise than the one before it.
+
+/// A part of a configuration that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// What kind of part it is.
+    pub part: ConfigPart,
+    /// Which, where there are several; empty where there is one.
+    pub name: String,
+    /// What became of it.
+    pub change: Change,
+}
+
+/// What became of a part of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// It was not there before.
+    Added,
+    /// It is there no more.
+    Removed,
+    /// It was there, but otherwise.
+    Changed,
+}
+
+/// A part of a configuration, as its sections are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigPart {
+    /// What the site is called, and whether it is a hub.
+    Own,
+    /// The overlay's networks and our addresses.
+    Overlay,
+    /// An uplink, by its name.
+    Uplink,
+    /// A LAN, by its interface.
+    Lan,
+    /// Another site, by its id.
+    Site,
+    /// BGP but for the neighbours.
+    Bgp,
+    /// A BGP neighbour outside of the overlay, by its address.
+    Neighbor,
+    /// A traffic class, by its name.
+    Class,
+    /// The class of what no policy matches.
+    DefaultClass,
+    /// A policy, by its name.
+    Policy,
+    /// How paths are judged.
+    Health,
+    /// How our kernel objects are marked.
+    Kernel,
+}
