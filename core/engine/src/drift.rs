@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use patronus_model::event::Event;
 use patronus_model::ids::IfName;
-use patronus_model::kernel::{Change, Family, KernelState, Plan, RouteTarget, Rule};
+use patronus_model::kernel::{Change, Family, KernelState, Plan, RouteKey, RouteTarget, Rule};
 use patronus_model::layout::NexthopId;
 use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::{Peer, PublicKey};
@@ -26,12 +26,15 @@ pub(crate) fn drift(config: &RouterConfig, plan: &Plan, actual: &KernelState) ->
     let mut named = Vec::new();
     for change in plan.0.iter().filter(|change| context.is_cause(change)) {
         altered += 1;
-        if named.len() < NAMED {
-            named.push(context.words(change));
+        let words = context.words(change);
+        if named.len() < NAMED && !named.contains(&words) {
+            named.push(words);
         }
     }
+    // Peers that are spoken to at their configured address again are nobody's doing.
+    let changes = plan.0.iter().filter(|change| !context.is_repair(change));
     (altered > 0).then_some(Event::Drift {
-        changes: plan.0.len(),
+        changes: changes.count(),
         altered,
         named,
     })
@@ -79,10 +82,7 @@ impl Context<'_> {
             Change::PutSysctl(path, _) => !path
                 .split('/')
                 .any(|part| self.interfaces.iter().any(|name| name.as_str() == part)),
-            Change::PutPeer(name, key, peer) => {
-                let found = self.actual.peers.get(&(name.clone(), *key));
-                !gone(name) && !found.is_some_and(|found| only_elsewhere(peer, found))
-            }
+            Change::PutPeer(name, ..) => !gone(name) && !self.is_repair(change),
             Change::PutNexthop(id, name) => !(self.nexthops.contains(id) && gone(name)),
             Change::PutRoute(_, RouteTarget::Device { interface, .. }) => !gone(interface),
             Change::PutRoute(_, RouteTarget::Nexthop { id, .. }) => !self.nexthops.contains(id),
@@ -100,6 +100,15 @@ impl Context<'_> {
             | Change::DeleteOverlay(_)
             | Change::RestoreSysctl(_) => true,
         }
+    }
+
+    /// Whether it only forgets where a peer was heard last.
+    fn is_repair(&self, change: &Change) -> bool {
+        let Change::PutPeer(name, key, peer) = change else {
+            return false;
+        };
+        let found = self.actual.peers.get(&(name.clone(), *key));
+        found.is_some_and(|found| only_elsewhere(peer, found))
     }
 
     /// What had happened to the object that a change is about.
@@ -131,12 +140,12 @@ impl Context<'_> {
                 None => format!("nexthop {id} removed"),
             },
             Change::DeleteNexthop(id) => format!("nexthop {id} added"),
-            Change::PutRoute(key, _) => {
+            Change::PutRoute(key, target) => {
                 let what = removed_or_changed(actual.routes.contains_key(key));
-                format!("route {} in table {} {what}", key.prefix, key.table)
+                format!("{} {what}", route_words(key, Some(target)))
             }
             Change::DeleteRoute(key) => {
-                format!("route {} in table {} added", key.prefix, key.table)
+                format!("{} added", route_words(key, actual.routes.get(key)))
             }
             Change::PutRule(rule) => {
                 let changed = actual.rules.iter().any(|found| place(found) == place(rule));
@@ -196,6 +205,16 @@ fn rule_words(rule: &Rule) -> String {
         Family::V6 => "IPv6",
     };
     format!("{family} rule {}", rule.priority)
+}
+
+/// A guard beside the route proper has the same prefix and table.
+fn route_words(key: &RouteKey, target: Option<&RouteTarget>) -> String {
+    let kind = match target {
+        Some(RouteTarget::Throw) => "throw ",
+        Some(RouteTarget::Unreachable) => "unreachable ",
+        Some(RouteTarget::Device { .. } | RouteTarget::Nexthop { .. }) | None => "",
+    };
+    format!("{kind}route {} in table {}", key.prefix, key.table)
 }
 
 /// An interface that is down, or not in its group, is observed with an MTU of 0.

@@ -126,6 +126,23 @@ fn of_many_things_the_first_are_named() {
 }
 
 #[test]
+fn no_two_things_have_the_same_name() {
+    // A class has the route of our LAN, and behind it what holds while that is away.
+    let (altered, named) = told(|kernel| {
+        let mut seen = std::collections::BTreeMap::new();
+        for key in kernel.routes.keys() {
+            seen.entry((key.table, key.prefix))
+                .or_insert_with(Vec::new)
+                .push(*key);
+        }
+        let twice = seen.into_values().find(|keys| keys.len() > 1).unwrap();
+        twice.iter().for_each(|key| drop(kernel.routes.remove(key)));
+    });
+    assert_eq!((altered, named.len()), (2, 2), "{named:?}");
+    assert_ne!(named[0], named[1]);
+}
+
+#[test]
 fn a_peer_that_is_missed_because_its_path_is_down_is_told_too() {
     let mut router = two_uplinks();
     router.kernel.peers.pop_first();
@@ -133,6 +150,29 @@ fn a_peer_that_is_missed_because_its_path_is_down_is_told_too() {
     router.seconds(6);
     let drift = |event: &Event| matches!(event, Event::Drift { altered: 1, named, .. } if named[0].contains("peer"));
     assert!(router.events.iter().any(drift), "{:?}", router.events);
+}
+
+#[test]
+fn to_speak_to_a_peer_at_its_configured_address_again_is_no_change_that_puts_anything_back() {
+    let mut router = two_uplinks();
+    let elsewhere = "203.0.113.9:4500".parse().unwrap();
+    for peer in router.kernel.peers.values_mut() {
+        peer.endpoint = Some(elsewhere);
+    }
+    router.input(Input::Touched);
+    router.bfd(path(2, 1, 1), Liveness::Silent);
+    router.seconds(4);
+    router.events.clear();
+    // Within the second in which the path is repaired, somebody removes a rule.
+    router.kernel.rules.pop_first();
+    router.seconds(3);
+    let is_repaired = |peer: &&patronus_model::wireguard::Peer| peer.endpoint != Some(elsewhere);
+    assert!(router.kernel.peers.values().any(|peer| is_repaired(&peer)));
+    let drift = router.events.iter().find_map(|event| match event {
+        Event::Drift { changes, .. } => Some(*changes),
+        _ => None,
+    });
+    assert_eq!(drift, Some(1), "{:?}", router.events);
 }
 
 #[test]
