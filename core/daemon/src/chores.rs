@@ -15,6 +15,7 @@ use patronus_frr::FrrPaths;
 use patronus_linux::{Capability, Conflict, Findings, Kernel};
 use patronus_model::kernel::{Change, KernelState, Plan};
 use patronus_model::layout::KernelLayout;
+use patronus_model::router::RouterConfig;
 
 use crate::layout::{self, Assumed};
 use crate::load::load;
@@ -61,7 +62,9 @@ pub fn prepare_frr() -> anyhow::Result<ExitCode> {
 /// None at present.
 pub fn doctor(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
     let intended = layout::intended(places);
-    let findings = patronus_linux::examine(&intended.layout, &places.wireguard_go);
+    // Where there is no configuration yet, it has none.
+    let passwords = load(places).map_or(0, |loaded| passwords(&loaded.parsed.0));
+    let findings = patronus_linux::examine(&intended.layout, &places.wireguard_go, passwords);
     if let Some(doubt) = &intended.doubt {
         // Beside the list, which programs read.
         eprintln!("patronusd: {doubt}\n");
@@ -79,6 +82,17 @@ pub fn doctor(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// How many BGP sessions have a password, in the address family that has more of them.
+fn passwords(config: &RouterConfig) -> usize {
+    let instance = patronus_engine::routing::bgp_instance(config);
+    let of = |v4: bool| {
+        let neighbors = instance.neighbors.iter();
+        let with_one = neighbors.filter(|it| it.password.is_some());
+        with_one.filter(|it| it.address.is_ipv4() == v4).count()
+    };
+    of(true).max(of(false))
 }
 
 /// What `patronus doctor` reads.

@@ -70,10 +70,12 @@ impl Findings {
     }
 }
 
-/// Looks for everything that the router may use, and for whatever may be in its way.
+/// Looks for everything that the router may use, and for whatever may be in its way. `passwords` is
+/// how many BGP sessions of one address family are to have one.
 #[must_use]
-pub fn examine(layout: &KernelLayout, wireguard_go: &Path) -> Findings {
+pub fn examine(layout: &KernelLayout, wireguard_go: &Path, passwords: usize) -> Findings {
     let mut capabilities = probes::kernel(layout);
+    capabilities.push(probes::passwords(passwords));
     capabilities.extend(probes::programs(wireguard_go));
     capabilities.extend(probes::privileges());
     Findings {

@@ -134,7 +134,7 @@ fn looking_around_leaves_no_trace_and_sees_what_is_in_the_way() {
         std::fs::create_dir_all("/run/wireguard").unwrap();
         ip("link set lo up");
         std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "0").unwrap();
-        let look = || examine(&KernelLayout::default(), Path::new("wireguard-go"));
+        let look = || examine(&KernelLayout::default(), Path::new("wireguard-go"), 0);
         let before = world();
         let all = look();
         assert_eq!(world(), before);
@@ -182,7 +182,7 @@ fn an_interface_in_our_group_is_told_by_its_alias_and_not_by_its_name_alone() {
             link set pat-8-8 group 80
             link add wan0 type ifb
             link set wan0 group 80 alias patronus");
-        let all = examine(&KernelLayout::default(), Path::new("wireguard-go"));
+        let all = examine(&KernelLayout::default(), Path::new("wireguard-go"), 0);
         let group = in_the_way(&all);
         let group: Vec<_> = group.iter().filter(|it| it.contains("group")).collect();
         assert_eq!(
