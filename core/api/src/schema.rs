@@ -297,12 +297,39 @@ fn addresses(source: &str, destination: &str) -> Result<(IpAddr, IpAddr), Failur
             .map_err(|_| invalid(argument, &text, &example))
     };
     let (from, to) = (parse("source", source)?, parse("destination", destination)?);
+    for (argument, address) in [("source", from), ("destination", to)] {
+        if let Some(problem) = carried_on(address).err() {
+            return Err(invalid(argument, &address, &problem));
+        }
+    }
     if from.is_ipv4() == to.is_ipv4() {
         return Ok((from, to));
     }
     let family = if from.is_ipv4() { "IPv4" } else { "IPv6" };
     let problem = format!("is of another family than the source {from}. Use an {family} address");
     Err(invalid("destination", &destination, &problem))
+}
+
+/// Whether a router carries packets from or to an address on: those of the others are not flows that
+/// policies or routes of ours decide.
+fn carried_on(address: IpAddr) -> Result<(), &'static str> {
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    if address.is_unspecified() {
+        Err("is no address of a host. Use one that is, like 10.1.0.5 or fd00::5")
+    } else if address.is_multicast() {
+        Err(
+            "is a multicast address: Patronus routes unicast only, and never sends this into the overlay",
+        )
+    } else if address.is_loopback() {
+        Err("is a loopback address: packets never leave the host that uses it")
+    } else if link_local {
+        Err("is an address of one link only: no router carries it on to another")
+    } else {
+        Ok(())
+    }
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, Failure> {

@@ -291,6 +291,28 @@ async fn errors_have_codes_and_say_what_would_be_valid() {
           Use an IPv4 address",
         ),
         (
+            explain("source: \"fd00::5\", destination: \"::\", protocol: \"udp\""),
+            "BAD_INPUT",
+            "destination \"::\": is no address of a host. Use one that is, like 10.1.0.5 or fd00::5",
+        ),
+        (
+            explain("source: \"10.1.0.5\", destination: \"239.1.2.3\", protocol: \"udp\""),
+            "BAD_INPUT",
+            "destination \"239.1.2.3\": is a multicast address: Patronus routes unicast only, and \
+             never sends this into the overlay",
+        ),
+        (
+            explain("source: \"10.1.0.5\", destination: \"127.0.0.1\", protocol: \"udp\""),
+            "BAD_INPUT",
+            "destination \"127.0.0.1\": is a loopback address: packets never leave the host that \
+             uses it",
+        ),
+        (
+            explain("source: \"fe80::1\", destination: \"fd00::9\", protocol: \"udp\""),
+            "BAD_INPUT",
+            "source \"fe80::1\": is an address of one link only: no router carries it on to another",
+        ),
+        (
             explain(&format!("{ends}, protocol: \"icmp\", destinationPort: 1")),
             "BAD_INPUT",
             "destinationPort \"1\": icmp has no ports. Leave it out",
