@@ -30,7 +30,7 @@ pub(crate) trait Scalar: Sized {
 pub(crate) struct Fault {
     /// What comes after the value: "has host bits set".
     problem: String,
-    help: String,
+    pub(crate) help: String,
 }
 
 impl Fault {

@@ -79,8 +79,12 @@ pub(crate) fn read_all(text: &str, sink: &mut Sink) -> Option<Vec<Rc<Node>>> {
 fn documents(text: &str, mut builder: Builder, sink: &mut Sink) -> Option<Vec<Rc<Node>>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > MOST_BYTES {
-        let problem = format!("the file has {} bytes", text.len());
-        let help = format!("a configuration has at most {MOST_BYTES}");
+        // How much it has is not known: nobody reads on.
+        let problem = format!("the file has more than {MOST_BYTES} bytes");
+        let help = format!(
+            "a configuration has at most {} MiB; is this the right file?",
+            MOST_BYTES >> 20
+        );
         sink.error(&Place::file(Position::START), problem, help);
         return None;
     }

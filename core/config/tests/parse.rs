@@ -346,6 +346,16 @@ fn control_characters_are_no_text_and_are_shown_where_they_are() {
 }
 
 #[test]
+fn a_file_that_is_too_large_says_what_the_limit_is() {
+    let read = " ".repeat(patronus_config::MOST_BYTES + 1);
+    let found = patronus_config::check(&read, "c");
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let limit = "c:1:1: the file has more than 33554432 bytes: a configuration has at most 32 MiB; is \
+                 this the right file?";
+    assert_eq!(found, [limit]);
+}
+
+#[test]
 fn very_many_policies_are_warned_of_and_taken() {
     let found = |number: u16| {
         let policies = (1..=number).map(|n| {

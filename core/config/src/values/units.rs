@@ -47,6 +47,28 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Span<MIN, MAX, STEP> {
         Self::fault("is not a duration", "write it like 300ms, 3s, 2m or 1h; ")
     }
 
+    /// Whether so many milliseconds are one of these.
+    fn holds(millis: u64) -> bool {
+        (MIN..=MAX).contains(&millis) && millis.is_multiple_of(STEP)
+    }
+
+    /// What a number without a unit may mean: only what would be valid is worth a try.
+    fn without_unit(number: &str) -> Fault {
+        let likely = [("s", 1000), ("ms", 1), ("m", 60_000), ("h", 3_600_000)];
+        let valid = likely
+            .into_iter()
+            .filter(|(_, factor)| product(number, *factor).is_some_and(Self::holds));
+        let meant: Vec<String> = valid
+            .take(2)
+            .map(|(unit, _)| format!("{number}{unit}"))
+            .collect();
+        let help = match meant.is_empty() {
+            true => "write it like 300ms, 3s, 2m or 1h; ".to_owned(),
+            false => format!("write {}; ", meant.join(" or ")),
+        };
+        Self::fault("has no unit", &help)
+    }
+
     fn fault(problem: &str, help: &str) -> Fault {
         Fault::new(
             problem,
@@ -66,19 +88,20 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Scalar for Span<MIN, MAX, 
             "s" => 1000,
             "m" | "min" => 60_000,
             "h" => 3_600_000,
-            "" if !number.is_empty() => {
-                let help = format!("write {number}s if seconds are meant; ");
-                return Err(Self::fault("has no unit", &help));
-            }
+            "" if !number.is_empty() => return Err(Self::without_unit(number)),
             _ => return Err(Self::odd()),
         };
         let millis = product(number, factor).ok_or_else(Self::odd)?;
-        if !(MIN..=MAX).contains(&millis) || !millis.is_multiple_of(STEP) {
+        if !Self::holds(millis) {
             return Err(Self::fault("is out of range", ""));
         }
         Ok(Self(Duration::from_millis(millis)))
     }
 }
+
+/// The least and the most. No interface is faster, and a slip of units is caught.
+const LEAST_BITS: u64 = 1000;
+const MOST_BITS: u64 = 10_000_000_000_000;
 
 /// Bits per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +113,7 @@ impl Scalar for Bandwidth {
         "write it like 94 Mbit/s, 512 kbit/s or 1 Gbit/s, or as a number of bits per second",
         &[
             Form::Text(r"^[0-9]+(\.[0-9]+)? *([kKMGT]?(bit/s|bit|bps))$"),
-            // 10 Tbit/s: no interface is faster, and a slip of units is caught.
-            Form::Integer(1000, 10_000_000_000_000),
+            Form::Integer(LEAST_BITS, MOST_BITS),
         ],
     );
 
@@ -111,10 +133,12 @@ impl Scalar for Bandwidth {
         if unit.is_empty() && !word.plain {
             return Err(Fault::not::<Self>());
         }
+        let valid = |bits| (LEAST_BITS..=MOST_BITS).contains(&bits);
         let bits = product(number, factor).ok_or_else(Fault::not::<Self>)?;
-        if !(1000..=10_000_000_000_000).contains(&bits) {
+        if !valid(bits) {
+            let millions = product(number, 1_000_000).is_some_and(valid);
             let help = match unit {
-                "" => format!("write {number} Mbit/s if megabits per second are meant"),
+                "" if millions => format!("write {number} Mbit/s if megabits per second are meant"),
                 _ => "use 1 kbit/s to 10 Tbit/s".to_owned(),
             };
             return Err(Fault::new("is out of range", help));
@@ -138,16 +162,18 @@ impl Scalar for Percent {
         let (number, unit) = split(&word.text);
         match unit {
             "%" => {}
-            "" if !number.is_empty() => {
-                return Err(Fault::new("has no unit", format!("write {number} %")));
-            }
+            "" if !number.is_empty() => {}
             _ => return Err(Fault::not::<Self>()),
         }
         let permille = product(number, 10).and_then(|n| u16::try_from(n).ok());
-        permille
-            .filter(|n| (1..=1000).contains(n))
-            .map(Self)
-            .ok_or_else(Fault::not::<Self>)
+        let permille = permille.filter(|n| (1..=1000).contains(n));
+        match permille.map(Self) {
+            Some(_) if unit.is_empty() => {
+                Err(Fault::new("has no unit", format!("write {number} %")))
+            }
+            Some(percent) => Ok(percent),
+            None => Err(Fault::not::<Self>()),
+        }
     }
 }
 
@@ -236,6 +262,25 @@ mod tests {
         }
         let huge = format!("{}s", "9".repeat(40));
         assert!(Any::parse(&word(&huge)).is_err());
+    }
+
+    #[test]
+    fn what_is_proposed_for_a_number_without_a_unit_is_valid() {
+        fn help<T: Scalar>(text: &str) -> String {
+            let fault = T::parse(&word(text)).err().unwrap();
+            fault.help
+        }
+        type Interval = Span<10, 60_000, 1>;
+        type Hold = Span<3_000, 65_535_000, 1_000>;
+        assert!(help::<Interval>("100").starts_with("write 100ms; "));
+        assert!(help::<Interval>("20").starts_with("write 20s or 20ms; "));
+        assert!(help::<Interval>("0").starts_with("write it like "));
+        assert!(help::<Hold>("9").starts_with("write 9s or 9m; "));
+        assert!(help::<Hold>("9000").starts_with("write 9000s or 9000ms; "));
+        assert!(help::<Bandwidth>("94").starts_with("write 94 Mbit/s "));
+        assert_eq!(help::<Bandwidth>("0"), "use 1 kbit/s to 10 Tbit/s");
+        assert_eq!(help::<Percent>("5"), "write 5 %");
+        assert!(help::<Percent>("500").starts_with("use 0.1 %"));
     }
 
     #[test]
