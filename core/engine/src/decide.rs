@@ -1,16 +1,20 @@
 //! Which path a class uses towards a site: quick to leave a bad one, slow to return, never towards
 //! one that is not better, never without a target.
 
+mod rank;
+
 use std::time::Duration;
 
 use patronus_model::Timestamp;
 use patronus_model::event::{Candidate, Reason, Verdict};
-use patronus_model::ids::{PathId, UplinkName};
+use patronus_model::ids::PathId;
 use patronus_model::path::{PathCause, PathState};
 use patronus_model::policy::{Strategy, TrafficClass};
 
 use crate::health::PathHealth;
 use crate::topology::PathSpec;
+
+use rank::{clearly_faster, cost_counts, ranked, wish};
 
 /// What is remembered of one class towards one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,9 +165,6 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// silent at once. BFD starts slowly, with a packet a second (RFC 5880 section 6.8.3).
 const COME_BACK: Duration = Duration::from_secs(2);
 
-/// A better path must be faster by this and by a tenth to be worth a move.
-const CLEARLY_FASTER: Duration = Duration::from_millis(2);
-
 /// A move to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
@@ -204,6 +205,7 @@ pub fn decide(
         choice,
         circumstances,
         current: *current,
+        options,
     };
     if let Some(home) = judge.home(&ranked) {
         return Some(Move {
@@ -248,6 +250,7 @@ pub fn account(
             choice,
             circumstances,
             current,
+            options,
         }
         .refusal(option),
         _ => behind(option),
@@ -279,6 +282,7 @@ struct Judge<'a> {
     choice: &'a Choice,
     circumstances: Circumstances,
     current: Contender<'a>,
+    options: &'a [Contender<'a>],
 }
 
 impl Judge<'_> {
@@ -357,6 +361,22 @@ impl Judge<'_> {
         self.choice.reason != Reason::Adopted && option.health.has_never_fallen()
     }
 
+    /// Whether traffic has a path that works, and one that the class prefers even to this is still
+    /// coming up.
+    fn may_be_outdone(&self, option: &Contender<'_>) -> bool {
+        let works = matches!(
+            self.current.health.state,
+            PathState::Up | PathState::Degraded
+        );
+        let strategy = &self.class.strategy;
+        let comes = |rival: &Contender<'_>| {
+            rival.health.cause == PathCause::Starting
+                && !rival.relay
+                && wish(strategy, rival) < wish(strategy, option)
+        };
+        works && self.options.iter().any(comes)
+    }
+
     fn settling_in(&self) -> bool {
         // What was adopted had settled before we started.
         self.choice.reason != Reason::Adopted
@@ -377,6 +397,12 @@ impl Judge<'_> {
                 rest(COME_BACK, self.now.since(option.health.since))
                     .map(|remaining| Verdict::HoldingDown { remaining })
             }
+            // Paths come up one after the other; traffic need not go through them all.
+            Reason::Initial if self.may_be_outdone(option) => rest(
+                self.circumstances.settling,
+                self.now.since(self.choice.created),
+            )
+            .map(|remaining| Verdict::HoldingDown { remaining }),
             Reason::PathDown(_)
             | Reason::PathGone
             | Reason::Initial
@@ -418,78 +444,6 @@ impl Judge<'_> {
             None if option.health.suppressed => behind(option),
             None => Verdict::NotViable,
             Some(reason) => self.verdict(option, reason).unwrap_or(Verdict::RankedLower),
-        }
-    }
-}
-
-fn clearly_faster(current: Duration, better: Duration) -> bool {
-    current.saturating_sub(better) >= CLEARLY_FASTER.max(current / 10)
-}
-
-/// Best first.
-fn ranked<'a>(strategy: &Strategy, options: &[Contender<'a>]) -> Vec<Contender<'a>> {
-    let mut ranked = options.to_vec();
-    ranked.sort_by_cached_key(|option| (tier(option), wish(strategy, option), option.id));
-    ranked
-}
-
-/// How usable a path is, whatever the class wishes; lower is better. A hub is not left for a path
-/// that flaps.
-fn tier(option: &Contender<'_>) -> u8 {
-    let health = option.health;
-    match (health.state, health.suppressed, option.relay) {
-        (PathState::Up, false, false) => 0,
-        (PathState::Degraded, false, false) => 1,
-        (PathState::Up, false, true) => 2,
-        (PathState::Degraded, false, true) => 3,
-        (PathState::Up, true, false) => 4,
-        (PathState::Degraded, true, false) => 5,
-        (PathState::Up, true, true) => 6,
-        (PathState::Degraded, true, true) => 7,
-        (PathState::Unknown, _, false) => 8,
-        (PathState::Unknown, _, true) => 9,
-        (PathState::Down, _, false) if health.uplink_usable => 10,
-        (PathState::Down, _, false) => 11,
-        (PathState::Down, _, true) => 12,
-    }
-}
-
-/// Whether the cost of a path's uplink has a say in its place, or would have if it were well.
-fn cost_counts(strategy: &Strategy, option: &Contender<'_>, all: &[Contender<'_>]) -> bool {
-    match strategy {
-        Strategy::Preference(order) => !order.contains(&option.spec.local),
-        // Measured round trips are hardly ever the same; those which are not known yet are.
-        Strategy::LeastLatency => {
-            let wished = |option: &Contender<'_>| (tier(option), wish(strategy, option).0);
-            let ties = |other: &&Contender<'_>| {
-                other.spec.local != option.spec.local && wished(other) == wished(option)
-            };
-            let viable = matches!(option.health.state, PathState::Up | PathState::Degraded);
-            viable && all.iter().any(|other| ties(&other))
-        }
-    }
-}
-
-/// What the class wishes; lower is better.
-fn wish(strategy: &Strategy, option: &Contender<'_>) -> (u128, u32, usize) {
-    match strategy {
-        Strategy::Preference(order) => {
-            let place = |name: &UplinkName| order.iter().position(|o| o == name);
-            (
-                place(&option.spec.local).unwrap_or(order.len()) as u128,
-                option.spec.cost,
-                // Of the far end's uplinks, those come later that are ours by name and come later
-                // here; what others are called means nothing.
-                place(&option.spec.remote).unwrap_or(0),
-            )
-        }
-        Strategy::LeastLatency => {
-            let rtt = option
-                .health
-                .measured
-                .rtt
-                .map_or(u128::MAX, |rtt| rtt.as_micros());
-            (rtt, option.spec.cost, 0)
         }
     }
 }

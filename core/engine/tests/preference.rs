@@ -58,3 +58,27 @@ fn a_path_that_is_up_for_the_first_time_is_not_said_to_have_held() {
     let last = router.decisions().next_back().unwrap();
     assert_eq!(last.reason, Reason::Arrived);
 }
+
+#[test]
+fn while_paths_come_up_traffic_takes_the_first_and_then_the_best() {
+    let ways = |order: [(u8, u8); 4], missing: usize| {
+        let mut router = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
+        router.seconds(1);
+        router.events.clear();
+        for (local, remote) in order.into_iter().skip(missing) {
+            router.bfd(path(2, local, remote), Liveness::Up);
+            router.seconds(1);
+        }
+        router.seconds(10);
+        let voice = |it: &&patronus_model::event::Decision| it.class == class(VOICE);
+        let ways = router.decisions().filter(voice).map(|it| it.to);
+        ways.map(|it| (it.local.get(), it.remote.get()))
+            .collect::<Vec<_>>()
+    };
+    // The worst comes first: two steps rather than four.
+    let worst_first = [(2, 2), (2, 1), (1, 2), (1, 1)];
+    assert_eq!(ways(worst_first, 0), [(2, 2), (1, 1)]);
+    // The best never comes: the second best is taken when the grace is over.
+    let without_best = [(1, 1), (2, 2), (1, 2), (2, 1)];
+    assert_eq!(ways(without_best, 1), [(2, 2), (1, 2)]);
+}
