@@ -75,7 +75,7 @@ pub fn run(screen: &mut Screen) -> Result<(Network, Summary)> {
         "the backup went on through all of it: {} MB, intact",
         report.bytes / 1_000_000
     ));
-    summary.throughput_ratio = throughput(screen, &network)?;
+    summary.throughput_ratios = throughput(screen, &network)?;
     Ok((network, summary))
 }
 
@@ -159,8 +159,8 @@ fn kill_daemon(screen: &mut Screen, network: &mut Network) -> Result<()> {
 }
 
 /// TCP from router to router through the overlay, beside a bare WireGuard tunnel over the same
-/// uplinks: the medians of three runs each, in turn.
-fn throughput(screen: &mut Screen, network: &Network) -> Result<f64> {
+/// uplinks, in turn: each ratio is that of two neighbouring runs, so that both had the same machine.
+fn throughput(screen: &mut Screen, network: &Network) -> Result<Vec<f64>> {
     let (a, b) = ("berlin", "lisbon");
     let node = |site: &str| -> Result<_> { Ok(network.lab.router(site)?.node().clone()) };
     let links: Vec<Value> =
@@ -190,9 +190,12 @@ fn throughput(screen: &mut Screen, network: &Network) -> Result<f64> {
         ours.push(measure(overlay(a)?, overlay(b)?)?);
         theirs.push(measure(bare.a, bare.b)?);
     }
+    let pairs = ours.iter().zip(&theirs);
+    let ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
     let (ours, theirs) = (summary::median(ours), summary::median(theirs));
     screen.say(&format!(
-        "TCP over the fibre: {ours:.0} Mbit/s, bare WireGuard {theirs:.0} Mbit/s"
+        "TCP over the fibre: {ours:.0} Mbit/s, bare WireGuard {theirs:.0} Mbit/s (medians): {}",
+        summary::spread(&ratios)
     ));
-    Ok(ours / theirs)
+    Ok(ratios)
 }
