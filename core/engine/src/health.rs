@@ -140,7 +140,8 @@ impl PathHealth {
         self.state = to;
         self.since = now;
         if matches!(from, PathState::Up | PathState::Degraded) {
-            self.fallen |= matches!(to, PathState::Down | PathState::Unknown);
+            // Also by becoming worse only: it is not up for the first time when it is well again.
+            self.fallen |= to != PathState::Up;
         }
         if to == PathState::Down && matches!(from, PathState::Up | PathState::Degraded) {
             self.penalty.add(now, &params.dampening);

@@ -7,8 +7,9 @@
 
 mod support;
 
+use patronus_engine::Input;
 use patronus_model::event::Reason;
-use patronus_model::path::Liveness;
+use patronus_model::path::{Liveness, Measurement};
 use patronus_model::policy::Strategy;
 use support::*;
 
@@ -81,4 +82,29 @@ fn while_paths_come_up_traffic_takes_the_first_and_then_the_best() {
     // The best never comes: the second best is taken when the grace is over.
     let without_best = [(1, 1), (2, 2), (1, 2), (2, 1)];
     assert_eq!(ways(without_best, 1), [(2, 2), (1, 2)]);
+}
+
+#[test]
+fn a_path_that_was_degraded_must_hold_before_traffic_returns_to_it() {
+    let mut router = two_uplinks();
+    let measured = |router: &mut Router, loss_permille| {
+        for remote in [1, 2] {
+            let measurement = Measurement {
+                rtt: None,
+                loss_permille: Some(loss_permille),
+            };
+            router.input(Input::Measured(path(2, 1, remote), measurement));
+        }
+    };
+    measured(&mut router, 200);
+    router.seconds(20);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    measured(&mut router, 0);
+    // The hold is 30 s.
+    router.seconds(29);
+    assert_eq!(router.way(2, VOICE), "pat-2-1");
+    router.seconds(2);
+    assert_eq!(router.way(2, VOICE), "pat-1-1");
+    let last = router.decisions().next_back().unwrap();
+    assert!(matches!(last.reason, Reason::Preferred { .. }), "{last:?}");
 }
