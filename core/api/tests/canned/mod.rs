@@ -9,6 +9,7 @@
     reason = "a module of several tests, each needing some of it; tests may panic"
 )]
 
+mod explained;
 pub mod happened;
 mod sessions;
 
@@ -18,12 +19,13 @@ use std::time::Duration;
 use patronus_api::{Diagnostic, Names, Recorded, ReloadOutcome, Request};
 use patronus_model::event::{Candidate, Event, Reason, Verdict};
 use patronus_model::ids::{ClassId, PathId, SiteNumber, Slot};
-use patronus_model::kernel::{Foreign, Via};
+use patronus_model::kernel::Via;
 use patronus_model::path::{Measurement, PathCause, PathState};
-use patronus_model::policy::{Action, Flow, Mismatch};
+use patronus_model::policy::Action;
 use patronus_model::view::*;
 use tokio::sync::mpsc;
 
+use explained::explain;
 use happened::events;
 use sessions::{bfd, bgp, handshakes, key};
 
@@ -421,72 +423,6 @@ fn by_cost(site: u16) -> Vec<Candidate> {
         candidate(1, Verdict::Chosen),
         candidate(2, Verdict::RankedLower),
     ]
-}
-
-fn explain(flow: Flow) -> Explanation {
-    let telnet = ("no-telnet".parse().unwrap(), Some(Mismatch::Protocol));
-    let outcome = match flow.destination.to_string().as_str() {
-        "10.2.0.9" | "fd00:2::9" => Outcome::Routed {
-            class: "voice".parse().unwrap(),
-            route: "10.2.0.0/16".parse().unwrap(),
-            origin: RouteOrigin::Bgp,
-            site: "lisbon".parse().unwrap(),
-            choice: site("lisbon", 2).choices.remove(0),
-        },
-        "10.3.0.9" => Outcome::Routed {
-            class: "bulk".parse().unwrap(),
-            route: "10.3.0.0/16".parse().unwrap(),
-            origin: RouteOrigin::Stale,
-            site: "oslo".parse().unwrap(),
-            choice: site("oslo", 3).choices.remove(1),
-        },
-        "10.1.0.1" => Outcome::Own {
-            class: "bulk".parse().unwrap(),
-        },
-        "10.9.0.9" => Outcome::Unreachable {
-            class: "bulk".parse().unwrap(),
-            withdrawn: None,
-            lan: None,
-            misrouted: None,
-        },
-        "10.6.0.9" => Outcome::Unreachable {
-            class: "bulk".parse().unwrap(),
-            withdrawn: Some(WithdrawnView {
-                prefix: "10.6.0.0/24".parse().unwrap(),
-                last: Some(("oslo".parse().unwrap(), 3 * MINUTE)),
-                configured: false,
-            }),
-            lan: None,
-            misrouted: None,
-        },
-        "10.8.0.9" => Outcome::NotOverlay {
-            class: "bulk".parse().unwrap(),
-            foreign: Some((
-                "10.8.0.0/24".parse().unwrap(),
-                Foreign::Main(Some(by_lan())),
-            )),
-        },
-        _ => Outcome::NotOverlay {
-            class: "bulk".parse().unwrap(),
-            foreign: None,
-        },
-    };
-    let matched = match flow.destination_port {
-        Some(23) => {
-            return Explanation {
-                flow,
-                policies: vec![("no-telnet".parse().unwrap(), None)],
-                outcome: Outcome::Dropped,
-            };
-        }
-        Some(5060) => None,
-        _ => Some(Mismatch::DestinationPort),
-    };
-    Explanation {
-        flow,
-        policies: vec![telnet, ("voice-first".parse().unwrap(), matched)],
-        outcome,
-    }
 }
 
 fn diagnostic() -> Diagnostic {
