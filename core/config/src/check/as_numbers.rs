@@ -30,12 +30,8 @@ fn with_ours(file: &File, ours: Asn, remotes: &[RemoteSite], sink: &mut Sink) {
     if alike == remotes.len() && alike > 1 {
         return;
     }
-    let place = match place(file) {
-        Some(place) => place,
-        None => match place_of(file, first) {
-            Some(place) => place,
-            None => return,
-        },
+    let Some(place) = place(file).or_else(|| place_of(file, first)) else {
+        return;
     };
     let id = &first.id;
     let more = match alike - 1 {
@@ -47,8 +43,8 @@ fn with_ours(file: &File, ours: Asn, remotes: &[RemoteSite], sink: &mut Sink) {
          file says the same, and what a hub passes on of it is not believed"
     );
     let help = format!(
-        "give each site an AS of its own, for example none in any file: then this one has \
-         {} and {id} {}; or all sites the same",
+        "give each site an AS of its own, for example by leaving them out of all files: then this \
+         one has {} and {id} {}; or all sites the same",
         default(file, ours),
         super::remotes::default_asn(first.number).unwrap_or(first.asn),
     );
