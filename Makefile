@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR := $(TARGET)
 # sudo, which would otherwise replace PATH and forget the rest. The programs that only root needs are
 # not in the PATH of others.
 ifneq ($(shell id -u),0)
-AS_ROOT := sudo --preserve-env=CARGO_TARGET_DIR,UPDATE_EXPECT,PATRONUS_LAB_KEEP_LOGS,PATRONUS_SKIP_ROOT_TESTS,PATRONUS_FRR_ROOT env PATH=$(PATH):/usr/sbin:/sbin
+AS_ROOT := sudo --preserve-env=CARGO_MANIFEST_DIR,CARGO_TARGET_DIR,UPDATE_EXPECT,PROPTEST_CASES,RUST_BACKTRACE,PATRONUS_LAB_KEEP_LOGS,PATRONUS_SKIP_ROOT_TESTS,PATRONUS_FRR_ROOT env PATH=$(PATH):/usr/sbin:/sbin
 HOST := $(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 export CARGO_TARGET_$(HOST)_RUNNER := $(AS_ROOT)
 endif

@@ -244,6 +244,25 @@ answered() { awk '/transmitted/ {exit $1 < 40 || $1 - $4 > 1}' "$scratch/ping"; 
 replaced() { [ "$(main_pid)" != "$1" ] && systemctl is-active patronus.service; }
 murder() { kill -9 "$(main_pid)"; }
 
+# Only a machine of its own has a clock of its own, of which its owner leaves word here.
+outlives_jumps_of_the_clock() {
+  [ -e own-clock ] || return 0
+  step "a clock that is put right moves nothing"
+  local before jump
+  # What is due once a day leaves files of its own.
+  systemctl stop '*.timer'
+  before=$(troubles)
+  for jump in '+1 day' '-2 days' '+1 day'; do
+    date --set "$jump" >/dev/null
+    # Several times as long as BFD, keepalives and the follower take.
+    sleep 3
+    ping -q -c 1 -W 1 -I 10.1.0.1 10.2.0.1 >/dev/null || fail "no answer after $jump"
+    within 10 patronus status
+  done
+  is "events of paths and moves" "$(troubles)" "$before"
+}
+troubles() { patronus events --json | grep -cE '"kind": *"(path|moved|bgp_neighbor)"' || true; }
+
 is_removed() {
   step "removed, it leaves nothing in the kernel and nothing running"
   dpkg --remove patronus
@@ -277,6 +296,7 @@ lets_its_group_ask
 goes_on "a restart" systemctl restart patronus.service
 goes_on "kill -9" murder
 goes_on "an upgrade" dpkg --install ./*.deb
+outlives_jumps_of_the_clock
 foreign_files | same "files of other packages" foreign_files
 is_removed
 stock_frr | same "processes of the FRR that is not ours" stock_frr

@@ -23,6 +23,8 @@ mkdir -p "$work/extra/test"
 cp "$script" "$work/extra/test/script.sh"
 cp "$here/judge.sh" "$work/extra/test/run.sh"
 [ $# = 0 ] || cp "$@" "$work/extra/test"
+# Scripts may set it.
+touch "$work/extra/test/own-clock"
 cat >"$work/extra/init" <<'INIT'
 #!/bin/bash
 # systemd's sandboxes cannot be made over the file system that a kernel unpacks.
