@@ -261,10 +261,12 @@ fn silent(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
                 }
                 // Two sites may have the same provider behind them.
                 RouteOrigin::Local => counted.learned += 1,
-                RouteOrigin::Withdrawn => {}
+                // These are among all that neighbours serve.
+                RouteOrigin::Neighbor | RouteOrigin::Withdrawn => {}
             }
         }
     }
+    let of_neighbors = from.view.of_neighbors as u64;
     let ordinary = from.view.sites.iter().filter(|site| !site.hub);
     ordinary.filter_map(move |site| {
         let sessions = || {
@@ -280,7 +282,7 @@ fn silent(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
         let in_force = in_force.get(&site.id).copied().unwrap_or_default();
         let id = &site.id;
         let all = words::counted(received, "prefix", "prefixes");
-        let suspects = "Does another site, a network of our own or a BGP neighbour have them?";
+        let suspects = "Does another site, or a network of our own, have them?";
         match (received, in_force) {
             (0, InForce { all: 0, .. }) => Some(problem(
                 PathStatus::Degraded,
@@ -290,7 +292,8 @@ fn silent(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
                 PathStatus::Down,
                 format!("site {id}: none of the {all} received is in force. {suspects}"),
             )),
-            (_, InForce { learned, .. }) if learned < received => Some(problem(
+            // Of what a neighbour has too, with the better path, bgpd does not say whose it is.
+            (_, InForce { learned, .. }) if learned + of_neighbors < received => Some(problem(
                 PathStatus::Degraded,
                 format!(
                     "site {id}: of the {all} received, only {learned} in force. {suspects} \
@@ -311,13 +314,13 @@ struct InForce {
     learned: u64,
 }
 
-/// What belongs to the overlay while the main table leads it out of an uplink.
+/// What belongs to the overlay while somebody would lead it out of an uplink.
 fn misrouted(from: &Snapshot) -> impl Iterator<Item = Problem> {
     let misrouted = from.view.misrouted.iter();
-    misrouted.map(|(prefix, via)| {
+    misrouted.map(|(prefix, by)| {
         problem(
             PathStatus::Degraded,
-            words::elsewhere::misrouted(prefix, via),
+            words::elsewhere::misrouted(prefix, by),
         )
     })
 }

@@ -353,9 +353,9 @@ pub(crate) fn because(explanation: &Explanation) -> String {
             elsewhere::not_overlay(destination, foreign.as_ref())
         }
         Outcome::Unreachable {
-            misrouted: Some((prefix, via)),
+            misrouted: Some((prefix, by)),
             ..
-        } => elsewhere::misrouted(prefix, via),
+        } => elsewhere::misrouted(prefix, by),
         Outcome::Unreachable { withdrawn, lan, .. } => {
             unreachable(destination, withdrawn.as_ref(), lan.as_ref())
         }

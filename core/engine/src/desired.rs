@@ -22,8 +22,8 @@ use crate::learned::Learned;
 use crate::ownership::Ownership;
 use crate::topology::{Topology, listen_offset, pairs};
 
+pub(crate) use guards::local_networks;
 use guards::{Guards, guarded_by_firewall};
-pub(crate) use guards::{local_networks, overlay_prefixes};
 pub(crate) use remembered::Remembered;
 
 /// Bytes that WireGuard and UDP add to an inner packet: 32 and 8.
@@ -317,7 +317,6 @@ fn class_routes<'a>(
 ) -> impl Iterator<Item = (RouteKey, RouteTarget)> + 'a {
     let Sources {
         config,
-        environment,
         ownership,
         choices,
         ..
@@ -335,19 +334,19 @@ fn class_routes<'a>(
         (ordinary(table, *prefix), target)
     });
     let local = guards.local.iter();
-    carried.chain(local.flat_map(move |prefix| local_routes(environment, table, *prefix)))
+    carried.chain(local.flat_map(move |prefix| local_routes(ownership, table, *prefix)))
 }
 
 /// What keeps a network local. One that is connected is found here, without a look into four tables
 /// for each packet; the kernel takes that away together with the interface.
 fn local_routes(
-    environment: &Environment,
+    ownership: &Ownership,
     table: u32,
     prefix: IpNet,
 ) -> impl Iterator<Item = (RouteKey, RouteTarget)> {
     let mut key = ordinary(table, prefix);
-    let foreign = environment.foreign.get(&prefix);
-    let connected = foreign.and_then(Foreign::connected);
+    let connected = ownership.served.get(&prefix);
+    let connected = connected.and_then(Foreign::connected);
     let connected = connected.map(|via| (key, RouteTarget::from(via.clone())));
     if connected.is_some() {
         key.metric = KernelLayout::FALLBACK_METRIC;

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use patronus_model::Timestamp;
-use patronus_model::ids::SiteNumber;
 use patronus_model::policy::{Action, Flow, TrafficClass};
 use patronus_model::router::{Lan, RouterConfig};
 use patronus_model::view::{Explanation, Outcome, WithdrawnView};
 
-use crate::desired::{local_networks, overlay_prefixes};
+use crate::desired::local_networks;
 use crate::engine::Engine;
+use crate::ownership::overlay_prefixes;
 
 impl Engine {
     /// Explains a flow that enters from a LAN; `None` before there is a configuration.
@@ -60,41 +60,43 @@ impl Engine {
             return Some(Outcome::Own { class: name });
         }
         let destination = flow.destination;
-        if let Some(served) = self.served_here(config, destination) {
-            let mut misrouted = self.misrouted(config);
-            let misrouted = misrouted.find(|(prefix, _)| *prefix == served);
-            let foreign = self.environment.as_ref();
-            let foreign = foreign.and_then(|it| it.foreign.get(&served).cloned());
-            return Some(match misrouted {
-                Some(misrouted) => Outcome::Unreachable {
-                    class: name,
-                    withdrawn: None,
-                    lan: None,
-                    misrouted: Some(misrouted),
-                },
-                None => Outcome::NotOverlay {
-                    class: name,
-                    foreign: foreign.map(|foreign| (served, foreign)),
-                },
-            });
-        }
-        let Some((route, site)) = self.route(destination) else {
-            let guarded = overlay_prefixes(config)
-                .chain(self.ownership.guarded(&self.learned))
-                .any(|prefix| prefix.contains(&destination));
-            return Some(match guarded {
-                true => Outcome::Unreachable {
+        let route = match self.lookup(config, destination) {
+            Way::Site(route) => route,
+            Way::Served(served) => {
+                let mut misrouted = self.misrouted(config);
+                let misrouted = misrouted.find(|(prefix, _)| *prefix == served);
+                let foreign = self.ownership.served.get(&served).cloned();
+                return Some(match misrouted {
+                    Some(misrouted) => Outcome::Unreachable {
+                        class: name,
+                        withdrawn: None,
+                        lan: None,
+                        misrouted: Some(misrouted),
+                    },
+                    None => Outcome::NotOverlay {
+                        class: name,
+                        foreign: foreign.map(|foreign| (served, foreign)),
+                    },
+                });
+            }
+            Way::Guarded => {
+                let misrouted = self.misrouted(config);
+                let around = misrouted.filter(|(prefix, _)| prefix.contains(&destination));
+                return Some(Outcome::Unreachable {
                     class: name,
                     withdrawn: self.withdrawn(now, config, destination),
                     lan: lan_of(config, destination).map(|lan| self.lan_view(lan)),
-                    misrouted: None,
-                },
-                false => Outcome::NotOverlay {
+                    misrouted: around.max_by_key(|(prefix, _)| prefix.prefix_len()),
+                });
+            }
+            Way::Main => {
+                return Some(Outcome::NotOverlay {
                     class: name,
                     foreign: None,
-                },
-            });
+                });
+            }
         };
+        let site = *self.ownership.owners.get(&route)?;
         let origin = self.origin(&route);
         let choice = self.choice_view(now, config, site, class)?;
         let site = config.remotes.iter().find(|s| s.number == site)?.id.clone();
@@ -130,16 +132,33 @@ impl Engine {
         })
     }
 
-    /// The longest prefix of the overlay that the destination lies in.
-    fn route(&self, destination: IpAddr) -> Option<(IpNet, SiteNumber)> {
-        let matching = self
-            .ownership
-            .owners
-            .iter()
-            .filter(|(prefix, _)| prefix.contains(&destination));
-        matching
-            .max_by_key(|(prefix, _)| prefix.prefix_len())
-            .map(|(prefix, site)| (*prefix, *site))
+    /// What the routing tables say of an address: that of the class first, then the guard's.
+    fn lookup(&self, config: &RouterConfig, address: IpAddr) -> Way {
+        let longest = |prefixes: &mut dyn Iterator<Item = IpNet>| {
+            let around = prefixes.filter(|prefix| prefix.contains(&address));
+            around.max_by_key(IpNet::prefix_len)
+        };
+        let length = |prefix: &Option<IpNet>| prefix.map(|prefix| prefix.prefix_len());
+        let ownership = &self.ownership;
+        let owned = longest(&mut ownership.owners.keys().copied());
+        let environment = self.environment.iter();
+        let served = environment.flat_map(|it| local_networks(it, ownership));
+        let v6 = config.overlay.ipv6.map(|net| IpAddr::V6(net.addr()));
+        let ours = [Some(IpAddr::V4(config.overlay.ipv4.addr())), v6];
+        let ours = ours.into_iter().flatten().map(IpNet::from);
+        let served = longest(&mut served.chain(ours));
+        // A default route on this side is in no class table.
+        let thrown = served.filter(|prefix| prefix.prefix_len() > 0);
+        if let Some(route) = owned.filter(|_| length(&owned) > length(&thrown)) {
+            return Way::Site(route);
+        }
+        let guarded = overlay_prefixes(config).chain(ownership.guarded(&self.learned));
+        let guarded = longest(&mut guarded.filter(|prefix| prefix.prefix_len() > 0));
+        match served {
+            _ if length(&guarded) > length(&served) => Way::Guarded,
+            Some(served) => Way::Served(served),
+            None => Way::Main,
+        }
     }
 
     /// Whether an address is one of this router.
@@ -148,24 +167,18 @@ impl Engine {
         config.overlay.address(address) == Some(address)
             || environment.is_some_and(|it| it.addresses.contains(&address))
     }
+}
 
-    /// The prefix that is served on this side, if it is as close a match as any of the overlay.
-    fn served_here(&self, config: &RouterConfig, destination: IpAddr) -> Option<IpNet> {
-        let v6 = config.overlay.ipv6.map(|net| IpAddr::V6(net.addr()));
-        let ours = [Some(IpAddr::V4(config.overlay.ipv4.addr())), v6];
-        let ours = ours.into_iter().flatten().map(IpNet::from);
-        let networks = self
-            .environment
-            .iter()
-            .flat_map(|environment| local_networks(environment, &self.ownership));
-        let local = ours
-            .chain(networks)
-            .filter(|prefix| prefix.contains(&destination));
-        let local = local.max_by_key(IpNet::prefix_len)?;
-        let overlay = self.route(destination);
-        let overlay = overlay.map(|(prefix, _)| prefix.prefix_len());
-        (Some(local.prefix_len()) >= overlay).then_some(local)
-    }
+/// Where the routing tables lead.
+enum Way {
+    /// To the site that owns this prefix.
+    Site(IpNet),
+    /// Wherever this prefix is served on this side.
+    Served(IpNet),
+    /// Nowhere, as it belongs to the overlay.
+    Guarded,
+    /// Wherever the main table leads, perhaps by its default route.
+    Main,
 }
 
 /// The LAN of ours that an address is in, by the longest of its prefixes.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use patronus_model::ids::SiteNumber;
-use patronus_model::kernel::Environment;
+use patronus_model::ids::{IfName, SiteNumber};
+use patronus_model::kernel::{Environment, Foreign, Via};
 use patronus_model::router::{RemoteSite, RouterConfig};
 
 use crate::learned::Learned;
@@ -20,6 +20,11 @@ pub struct Ownership {
     pub conflicts: BTreeSet<(IpNet, SiteNumber, SiteNumber)>,
     /// Prefixes that a site claims and nobody believes: see [`Belief`].
     pub refused: BTreeSet<(IpNet, SiteNumber)>,
+    /// What is served on this side, by the main table or by BGP neighbours outside the overlay.
+    pub served: BTreeMap<IpNet, Foreign>,
+    /// What BGP neighbours beyond an uplink announce although it belongs to the overlay. It is not
+    /// used: the overlay's packets would leave in the clear.
+    pub astray: BTreeMap<IpNet, Via>,
     belief: Belief,
     /// The same as `owners`, by site.
     by_site: BTreeMap<SiteNumber, BTreeSet<IpNet>>,
@@ -34,11 +39,19 @@ impl Ownership {
         learned: &Learned,
         environment: Option<&Environment>,
     ) -> Self {
-        let mut ownership = Self::default();
-        let served = environment.map(served).unwrap_or_default();
-        ownership.belief = Belief(own_prefixes(config).collect());
         let hubs = config.remotes.iter().filter(|s| s.hub.is_some());
-        ownership.hubs = hubs.map(|s| s.number).collect();
+        let mut ownership = Self {
+            belief: Belief(own_prefixes(config).collect()),
+            hubs: hubs.map(|s| s.number).collect(),
+            ..Self::default()
+        };
+        if let Some(environment) = environment {
+            ownership.divide(config, learned, environment);
+        }
+        let of_uplinks = environment.map(networks_of_uplinks).unwrap_or_default();
+        // A network that we are in by an uplink only, by a lease perhaps, takes nothing from a site.
+        let is_served =
+            |prefix: &IpNet| ownership.served.contains_key(prefix) && !of_uplinks.contains(prefix);
         let belief = &ownership.belief;
         let declared = config.remotes.iter().flat_map(declared);
         let declared = declared.map(|(prefix, site)| {
@@ -49,9 +62,10 @@ impl Ownership {
         let learned = learned.map(|(prefix, site)| {
             let hub = ownership.hubs.contains(&site);
             let refused = !belief.is_believed(&prefix, hub);
-            (prefix, site, served.contains(&prefix), refused)
+            (prefix, site, is_served(&prefix), refused)
         });
-        for (prefix, site, is_served, is_refused) in declared.chain(learned) {
+        let claims: Vec<_> = declared.chain(learned).collect();
+        for (prefix, site, is_served, is_refused) in claims {
             if is_refused {
                 ownership.refused.insert((prefix, site));
                 continue;
@@ -77,6 +91,32 @@ impl Ownership {
             .map(|(site, list)| (site, list.into_iter().collect()))
             .collect();
         ownership
+    }
+
+    /// Divides what is routed elsewhere into what is served on this side and what is astray.
+    fn divide(&mut self, config: &RouterConfig, learned: &Learned, environment: &Environment) {
+        let uplinks: BTreeSet<&IfName> = config.uplinks.iter().map(|it| &it.interface).collect();
+        let mut overlay: Option<BTreeSet<IpNet>> = None;
+        for (prefix, foreign) in &environment.foreign {
+            let prefix = prefix.trunc();
+            if let Foreign::Neighbor(via) = foreign
+                && uplinks.contains(&via.interface)
+            {
+                let overlay = overlay.get_or_insert_with(|| {
+                    let declared = config.remotes.iter().flat_map(declared);
+                    let declared = declared.map(|(prefix, _)| prefix.trunc());
+                    let all = overlay_prefixes(config).chain(declared);
+                    all.chain(self.guarded(learned)).collect()
+                });
+                if is_within(&prefix, |wide| {
+                    wide.prefix_len() > 0 && overlay.contains(wide)
+                }) {
+                    self.astray.insert(prefix, via.clone());
+                    continue;
+                }
+            }
+            self.served.insert(prefix, foreign.clone());
+        }
     }
 
     /// Of what was announced and need not be any more, what must not leave in the clear: what was
@@ -154,17 +194,6 @@ fn is_special(prefix: &IpNet) -> bool {
     of_family || address.is_loopback() || address.is_multicast()
 }
 
-/// What is served on this side, which therefore is no site's for as long as it is, whatever BGP
-/// says: two sites may have the same provider behind them. A network that we are in by an uplink
-/// only, by a lease perhaps, is not among it.
-pub(crate) fn served(environment: &Environment) -> BTreeSet<IpNet> {
-    let of_uplinks = networks_of_uplinks(environment);
-    let foreign = environment.foreign.keys().map(IpNet::trunc);
-    foreign
-        .filter(|prefix| !of_uplinks.contains(prefix))
-        .collect()
-}
-
 /// The networks that uplinks are in, by configuration or by DHCP.
 pub(crate) fn networks_of_uplinks(environment: &Environment) -> BTreeSet<IpNet> {
     let uplinks = environment.uplinks.values();
@@ -177,6 +206,29 @@ pub(crate) fn networks_of_uplinks(environment: &Environment) -> BTreeSet<IpNet> 
 pub(crate) fn own_prefixes(config: &RouterConfig) -> impl Iterator<Item = IpNet> + '_ {
     let lans = config.lans.iter();
     lans.flat_map(|lan| lan.prefixes.iter().map(IpNet::trunc))
+}
+
+/// What belongs to the overlay whatever anybody announces. Our own LANs do: a part of them that is
+/// not there at present must not be sought on the Internet.
+pub(crate) fn overlay_prefixes(config: &RouterConfig) -> impl Iterator<Item = IpNet> + '_ {
+    config
+        .overlay
+        .networks()
+        .chain(config.overlay.prefixes.iter().copied())
+        .chain(own_prefixes(config))
+}
+
+/// Whether a prefix, or a wider one that contains it, is of some kind. Every wider prefix is asked
+/// for rather than every one of the kind looked at: these may be many.
+pub(crate) fn is_within(prefix: &IpNet, is: impl Fn(&IpNet) -> bool) -> bool {
+    around(prefix).any(|wide| is(&wide))
+}
+
+/// The prefixes that contain a prefix, the widest first and itself last.
+pub(crate) fn around(prefix: &IpNet) -> impl DoubleEndedIterator<Item = IpNet> + use<> {
+    let prefix = *prefix;
+    (0..=prefix.prefix_len())
+        .filter_map(move |length| Some(IpNet::new(prefix.addr(), length).ok()?.trunc()))
 }
 
 /// What the configuration says that a site owns: its overlay addresses and its prefixes.

@@ -21,9 +21,12 @@ pub fn bgp_instance(config: &RouterConfig) -> BgpInstance {
         site.addresses()
             .filter_map(move |address| session(config, site, address))
     });
-    let mut neighbors: Vec<BgpNeighbor> = sessions
-        .chain(config.bgp.neighbors.iter().cloned())
-        .collect();
+    let others = config.bgp.neighbors.iter().cloned();
+    let others = others.map(|neighbor| BgpNeighbor {
+        maximum_prefixes: Some(config.bgp.maximum_prefixes),
+        ..neighbor
+    });
+    let mut neighbors: Vec<BgpNeighbor> = sessions.chain(others).collect();
     neighbors.sort_by_key(|neighbor| neighbor.address);
     neighbors.dedup_by_key(|neighbor| neighbor.address);
     BgpInstance {

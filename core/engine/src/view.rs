@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use patronus_model::Timestamp;
 use patronus_model::event::UplinkFault;
-use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber, UplinkName};
-use patronus_model::kernel::{Foreign, UplinkState, Via};
+use patronus_model::ids::{ClassId, IfName, PathId, SiteId, SiteNumber, UplinkName};
+use patronus_model::kernel::{Foreign, UplinkState};
 use patronus_model::policy::{Match, Strategy, TrafficClass};
 use patronus_model::router::{Lan, RemoteSite, RouterConfig, Uplink};
 use patronus_model::view::{
@@ -18,7 +18,6 @@ use patronus_model::wireguard::PublicKey;
 use crate::decide::account;
 use crate::desired::effective;
 use crate::engine::{Engine, uplink_fault};
-use crate::ownership::served;
 
 impl Engine {
     /// A picture of the whole router; `None` before it has a configuration. `started` is when the
@@ -55,28 +54,33 @@ impl Engine {
             policies: policy_views(config),
             routes: self.route_views(config),
             misrouted: self.misrouted(config).collect(),
+            of_neighbors: self.of_neighbors(),
         })
     }
 
-    /// Routes of the main table that lead out of an uplink what nftables keeps from leaving there.
+    /// Routes that lead out of an uplink what must not leave there: of the main table, what nftables
+    /// drops there, and what BGP neighbours announce of what belongs to the overlay.
     pub(crate) fn misrouted<'a>(
         &'a self,
         config: &'a RouterConfig,
-    ) -> impl Iterator<Item = (IpNet, Via)> + 'a {
+    ) -> impl Iterator<Item = (IpNet, Foreign)> + 'a {
         let firewall = self.observed.as_ref().and_then(|it| it.firewall.as_ref());
-        let guarded = move |prefix: &IpNet| {
+        let dropped = move |prefix: &IpNet| {
             let mut guarded = firewall.into_iter().flat_map(|it| &it.guarded);
             guarded.any(|guarded| guarded.contains(prefix))
         };
-        let foreign = self.environment.iter().flat_map(|it| &it.foreign);
-        foreign.filter_map(move |(prefix, foreign)| {
-            let via = foreign.via()?;
-            let mut uplinks = config.uplinks.iter();
-            let by_uplink = uplinks.any(|uplink| uplink.interface == via.interface);
+        let served = self.ownership.served.iter();
+        let served = served.filter(move |(prefix, foreign)| {
             // A lease is no route of anybody's making.
-            (by_uplink && foreign.connected().is_none() && guarded(prefix))
-                .then(|| (*prefix, via.clone()))
-        })
+            let via = foreign.via().filter(|via| via.gateway.is_some());
+            let mut uplinks = config.uplinks.iter();
+            let by_uplink = via.is_some_and(|via| uplinks.any(|it| it.interface == via.interface));
+            by_uplink && dropped(prefix)
+        });
+        let served = served.map(|(prefix, foreign)| (*prefix, foreign.clone()));
+        let astray = self.ownership.astray.iter();
+        let astray = astray.map(|(prefix, via)| (*prefix, Foreign::Neighbor(via.clone())));
+        served.chain(astray)
     }
 
     fn uplink_view(&self, config: &RouterConfig, uplink: &Uplink) -> UplinkView {
@@ -222,8 +226,11 @@ impl Engine {
         }
     }
 
-    fn foreign(&self, prefix: &IpNet) -> Option<&Foreign> {
-        self.environment.as_ref()?.foreign.get(prefix)
+    fn of_neighbors(&self) -> usize {
+        let served = self.ownership.served.values();
+        served
+            .filter(|foreign| matches!(foreign, Foreign::Neighbor(_)))
+            .count()
     }
 
     fn route_views(&self, config: &RouterConfig) -> Vec<RouteView> {
@@ -242,18 +249,22 @@ impl Engine {
             })
         };
         let owners = &self.ownership.owners;
-        let served = self.environment.as_ref().map(served).unwrap_or_default();
-        let local = self.learned.routes();
-        let local =
-            local.filter(|(prefix, _)| served.contains(prefix) && !owners.contains_key(prefix));
-        let local = local.filter_map(|(prefix, site)| {
+        let local = |prefix: &IpNet, site: Option<SiteId>| {
+            let foreign = self.ownership.served.get(prefix)?;
             Some(RouteView {
-                prefix,
-                site: Some(sites.get(&site)?.id.clone()),
-                origin: RouteOrigin::Local,
-                via: self.foreign(&prefix).and_then(Foreign::via).cloned(),
+                prefix: *prefix,
+                site,
+                origin: match foreign {
+                    Foreign::Main(_) => RouteOrigin::Local,
+                    Foreign::Neighbor(_) => RouteOrigin::Neighbor,
+                },
+                via: foreign.via().cloned(),
             })
-        });
+        };
+        let id = |site: SiteNumber| Some(sites.get(&site)?.id.clone());
+        let announced = self.learned.routes();
+        let announced = announced.filter(|(prefix, _)| !owners.contains_key(prefix));
+        let served = announced.filter_map(|(prefix, site)| local(&prefix, id(site)));
         let withdrawn = self.learned.withdrawn();
         // What a wider prefix leads to is reached by that.
         let is_reached = |prefix: &IpNet| {
@@ -263,16 +274,18 @@ impl Engine {
             })
         };
         let withdrawn = withdrawn.filter(|it| !is_reached(&it.prefix));
-        let withdrawn = withdrawn.map(|it| RouteView {
-            prefix: it.prefix,
-            site: it
-                .last
-                .and_then(|(site, _)| Some(sites.get(&site)?.id.clone())),
-            origin: RouteOrigin::Withdrawn,
-            via: None,
+        let withdrawn = withdrawn.map(|it| {
+            let site = it.last.and_then(|(site, _)| id(site));
+            // Of what a neighbour has as well, bgpd hands on one best path.
+            local(&it.prefix, site.clone()).unwrap_or(RouteView {
+                prefix: it.prefix,
+                site,
+                origin: RouteOrigin::Withdrawn,
+                via: None,
+            })
         });
         let owned = owners.iter().filter_map(view);
-        let mut all: Vec<RouteView> = owned.chain(local).chain(withdrawn).collect();
+        let mut all: Vec<RouteView> = owned.chain(served).chain(withdrawn).collect();
         all.sort_by_key(|route| route.prefix);
         all
     }

@@ -18,6 +18,7 @@ use patronus_model::kernel::{
 };
 use patronus_model::path::{Liveness, Measurement};
 use patronus_model::router::RouterConfig;
+use patronus_model::view::Outcome;
 use proptest::prelude::*;
 use support::*;
 
@@ -38,7 +39,8 @@ fn environments() -> impl Strategy<Value = Environment> {
     let served = prop_oneof![
         Just(Foreign::Main(None)),
         Just(on_lan()),
-        Just(of_neighbor())
+        Just(of_neighbor()),
+        Just(of_provider()),
     ];
     let foreign = prop::collection::vec((0u8..255, served), 0..4);
     // Of its neighbours, one may announce what our LAN is in, what belongs to the overlay, or all.
@@ -48,11 +50,19 @@ fn environments() -> impl Strategy<Value = Environment> {
         "10.0.0.0/7",
         "0.0.0.0/0",
     ]));
-    (0u8..=3, foreign, around).prop_map(|(uplinks, foreign, around)| {
+    let around = (around, any::<bool>());
+    (0u8..=3, foreign, around).prop_map(|(uplinks, foreign, (around, provider))| {
+        let announced = || {
+            if provider {
+                of_provider()
+            } else {
+                of_neighbor()
+            }
+        };
         let mut environment = environment(uplinks);
         let foreign = foreign.into_iter();
         let foreign = foreign.map(|(number, served)| (IpNet::from_parts(number), served));
-        let around = around.map(|net| (net.parse().unwrap(), of_neighbor()));
+        let around = around.map(|net| (net.parse().unwrap(), announced()));
         environment.foreign.extend(foreign.chain(around));
         environment
     })
@@ -297,15 +307,56 @@ proptest! {
     }
 
     #[test]
-    fn no_address_of_the_overlay_is_ever_left_to_the_main_table(
+    fn no_address_of_the_overlay_leaves_by_an_uplink(
         config in configs(), env in environments(), course in happenings(), n in 2u8..8
     ) {
         let mut env = env;
         let mut router = Router::new(config, env.clone());
         for what in &course {
             happen(&mut router, &mut env, what);
-            let address = IpAddr::from([10, n, 200, 1]);
-            prop_assert!(way_of(&router.kernel, address).is_some(), "{} after {:?}", address, what);
+            for address in [[10, n, 200, 1], [10, 100 + n, 100 + n, 1]] {
+                let way = way_of(&router.kernel, IpAddr::from(address));
+                let provider = of_provider().via().cloned().map(RouteTarget::from);
+                prop_assert_ne!(way, provider.as_ref(), "{:?} after {:?}", address, what);
+                // What the main table has itself may be left to it.
+                let is_main = |foreign: &Foreign| matches!(foreign, Foreign::Main(_));
+                let mut main = env.foreign.iter().filter(|(_, foreign)| is_main(foreign));
+                let is_left = main.any(|(net, _)| net.contains(&IpAddr::from(address)));
+                prop_assert!(way.is_some() || is_left, "{:?} after {:?}", address, what);
+            }
+        }
+    }
+
+    #[test]
+    fn explain_says_what_the_kernel_does(
+        config in configs(), env in environments(), course in happenings(),
+        numbers in prop::collection::vec((0u8..255, any::<bool>()), 1..8)
+    ) {
+        let mut env = env;
+        let mut router = Router::new(config, env.clone());
+        course.iter().for_each(|what| happen(&mut router, &mut env, what));
+        let near = numbers.iter().map(|(n, _)| [10, *n, *n, 9]);
+        let far = numbers.iter().map(|(n, other)| [if *other { 11 } else { 198 }, *n, 1, 9]);
+        for address in near.chain(far).chain([[10, 1, 0, 77], [10, 2, 0, 9], [198, 18, 2, 1]]) {
+            let address = IpAddr::from(address);
+            let explained = router.engine.explain(router.now, flow_to(&address.to_string()));
+            let Some(explained) = explained else { continue };
+            let way = way_of(&router.kernel, address);
+            let agree = match (&explained.outcome, way) {
+                (Outcome::Routed { .. }, Some(RouteTarget::Nexthop { .. }))
+                | (Outcome::Unreachable { .. }, Some(RouteTarget::Unreachable))
+                | (Outcome::NotOverlay { foreign: None, .. }, None) => true,
+                // nftables drops it where it would leave.
+                (Outcome::Unreachable { misrouted: Some(_), .. }, None) => true,
+                (Outcome::NotOverlay { foreign: Some((_, Foreign::Main(_))), .. }, way) => {
+                    matches!(way, None | Some(RouteTarget::Device { gateway: None, .. }))
+                }
+                (Outcome::NotOverlay { foreign: Some((_, Foreign::Neighbor(via))), .. }, way) => {
+                    way == Some(&RouteTarget::from(via.clone()))
+                }
+                (_, _) => false,
+            };
+            prop_assert!(agree, "{}: {:?}, but {:?}", address, explained.outcome, way);
         }
     }
 }

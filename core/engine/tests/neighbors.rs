@@ -87,6 +87,84 @@ fn what_a_neighbour_announces_hides_nothing_that_is_nearer() {
 }
 
 #[test]
+fn a_default_route_of_a_neighbour_takes_nothing_from_the_links() {
+    let mut around = environment(1);
+    around
+        .foreign
+        .insert("::/0".parse().unwrap(), of_neighbor());
+    let router = Router::new(config(1, vec![remote(2, 1, None)]), around);
+    assert_eq!(guard(&router.kernel, "fe80::1"), Some(RouteTarget::Throw));
+    let neighbor = of_neighbor().via().cloned().map(RouteTarget::from);
+    assert_eq!(guard(&router.kernel, "2001:db8::1"), neighbor);
+}
+
+#[test]
+fn what_a_neighbour_has_costs_one_route_each_and_not_one_for_each_class() {
+    let mut many = environment(1);
+    let nets = (0..100).map(|n| format!("10.200.{n}.0/24").parse().unwrap());
+    many.foreign.extend(nets.map(|net| (net, of_neighbor())));
+    let with = Router::new(config(1, vec![remote(2, 1, None)]), many);
+    let without = Router::new(config(1, vec![remote(2, 1, None)]), environment(1));
+    let more = with.kernel.routes.len() - without.kernel.routes.len();
+    assert_eq!(more, 100);
+}
+
+#[test]
+fn what_belongs_to_the_overlay_is_not_taken_from_a_provider() {
+    let learned: ipnet::IpNet = "192.168.50.0/24".parse().unwrap();
+    let within = "192.168.50.128/25".parse().unwrap();
+    let outside = "192.168.51.0/24".parse().unwrap();
+    let mut provider = environment(1);
+    for net in [learned, within, outside, "10.2.0.0/25".parse().unwrap()] {
+        provider.foreign.insert(net, of_provider());
+    }
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment(1));
+    let announced = LearnedDelta {
+        set: [(learned, [10, 255, 0, 2].into())].into(),
+        ..LearnedDelta::default()
+    };
+    router.input(Input::Learned(announced));
+    router.all_up();
+    router.input(Input::Environment(provider));
+    let by_site =
+        |router: &Router, to| matches!(way(&router.kernel, to), Some(RouteTarget::Nexthop { .. }));
+    for to in ["192.168.50.9", "192.168.50.200", "10.2.0.9"] {
+        assert!(by_site(&router, to), "{to}");
+    }
+    let provider = of_provider().via().cloned().map(RouteTarget::from);
+    router.seconds(1);
+
+    assert_eq!(way(&router.kernel, "192.168.51.9"), provider);
+    let misrouted = |router: &Router| {
+        let view = router.engine.view(router.now, router.now).unwrap();
+        let misrouted = view.misrouted.into_iter();
+        misrouted.map(|(prefix, _)| prefix).collect::<Vec<_>>()
+    };
+    let all = ["10.2.0.0/25".parse().unwrap(), learned, within];
+    assert_eq!(misrouted(&router), all);
+    // Also when the site announces it no more, and until somebody says that it never had it.
+    router.input(Input::Learned(LearnedDelta {
+        removed: [learned].into(),
+        ..LearnedDelta::default()
+    }));
+    router.seconds(1);
+    let refused = Some(RouteTarget::Unreachable);
+    assert_eq!(way(&router.kernel, "192.168.50.9"), refused);
+    let explained = router.engine.explain(router.now, flow_to("192.168.50.200"));
+    let Outcome::Unreachable {
+        misrouted: Some((prefix, _)),
+        ..
+    } = explained.unwrap().outcome
+    else {
+        panic!("it would leave in the clear");
+    };
+    assert_eq!(prefix, within);
+    router.input(Input::Forget(learned));
+    assert_eq!(way(&router.kernel, "192.168.50.9"), provider);
+    assert_eq!(misrouted(&router), ["10.2.0.0/25".parse().unwrap()]);
+}
+
+#[test]
 fn a_route_out_of_an_uplink_for_what_belongs_to_a_site_is_told() {
     let prefix: ipnet::IpNet = "10.2.0.64/26".parse().unwrap();
     let mut environment = environment(1);
@@ -100,10 +178,10 @@ fn a_route_out_of_an_uplink_for_what_belongs_to_a_site_is_told() {
     let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment);
     router.all_up();
     let view = router.engine.view(router.now, router.now).unwrap();
-    assert_eq!(view.misrouted, [(prefix, via.clone())]);
+    assert_eq!(view.misrouted, [(prefix, Foreign::Main(Some(via.clone())))]);
     let explained = router.engine.explain(router.now, flow_to("10.2.0.77"));
     let Outcome::Unreachable { misrouted, .. } = explained.unwrap().outcome else {
         panic!("nftables drops it");
     };
-    assert_eq!(misrouted, Some((prefix, via)));
+    assert_eq!(misrouted, Some((prefix, Foreign::Main(Some(via)))));
 }

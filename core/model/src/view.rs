@@ -49,9 +49,11 @@ pub struct RouterView {
     pub policies: Vec<PolicyView>,
     /// What is routed into the overlay.
     pub routes: Vec<RouteView>,
-    /// Prefixes within what belongs to the overlay which the main table leads out of an uplink all
-    /// the same: their packets are dropped.
-    pub misrouted: Vec<(IpNet, Via)>,
+    /// Prefixes within what belongs to the overlay which the main table, or a BGP neighbour, would
+    /// lead out of an uplink all the same: their packets do not leave there.
+    pub misrouted: Vec<(IpNet, Foreign)>,
+    /// How many prefixes BGP neighbours outside the overlay serve.
+    pub of_neighbors: usize,
 }
 
 /// An uplink.
@@ -233,7 +235,7 @@ pub struct RouteView {
     pub site: Option<SiteId>,
     /// Where that is known from.
     pub origin: RouteOrigin,
-    /// For [`RouteOrigin::Local`], the way it has here, if it is one.
+    /// For [`RouteOrigin::Local`] and [`RouteOrigin::Neighbor`], the way, if it is one.
     pub via: Option<Via>,
 }
 
@@ -248,6 +250,8 @@ pub enum RouteOrigin {
     Stale,
     /// BGP, but this machine has a route of its own for it, so it stays here for as long as it does.
     Local,
+    /// A site, but of all that BGP knows, a neighbour outside the overlay has the best path.
+    Neighbor,
     /// BGP, which says so no more. It is unreachable rather than sought on the Internet.
     Withdrawn,
 }
@@ -301,8 +305,8 @@ pub enum Outcome {
         withdrawn: Option<WithdrawnView>,
         /// The LAN of ours that it is in, whose interface is not as it should be.
         lan: Option<LanView>,
-        /// The route of the main table that would lead it out of an uplink.
-        misrouted: Option<(IpNet, Via)>,
+        /// The route that would lead it out of an uplink.
+        misrouted: Option<(IpNet, Foreign)>,
     },
     /// It travels to a site.
     Routed {

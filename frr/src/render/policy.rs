@@ -158,10 +158,17 @@ fn inbound_map(desired: &Desired, site: bool, accept: Accept, family: Family) ->
     let name = inbound(site, accept, family);
     let mut nodes = Vec::new();
     nodes.extend(deny_overlay(desired, &name, family));
+    // By its next hop it is told to whom a route leads, so nobody may name another side's.
+    let in_overlay = subnet(desired, family).map(|_| next_hop_in_overlay(family));
+    if let Some(condition) = in_overlay.clone().filter(|_| !site) {
+        let line = vec![Node::leaf(&condition)];
+        nodes.push(Node::context(&format!("route-map {name} deny 15"), line));
+    }
     if accept == Accept::AllButDefault {
         nodes.push(deny(&name, 20, "default", family));
     }
-    let mut lines = Vec::new();
+    let condition = in_overlay.filter(|_| site);
+    let mut lines: Vec<Node> = condition.iter().map(|it| Node::leaf(it)).collect();
     if site && family == Family::V6 {
         // Peers on one link send a link-local next hop beside the global one. Only the global
         // one says which site a route belongs to.
@@ -195,6 +202,11 @@ fn outbound_map(desired: &Desired, advertise: Advertise, family: Family) -> Vec<
         ));
     }
     nodes
+}
+
+fn next_hop_in_overlay(family: Family) -> String {
+    let (ip, suffix) = (family.ip(), family.suffix());
+    format!("match {ip} next-hop prefix-list patronus-overlay-{suffix}")
 }
 
 fn deny_overlay(desired: &Desired, name: &str, family: Family) -> Option<Node> {

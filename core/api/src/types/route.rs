@@ -20,6 +20,8 @@ pub(crate) enum Origin {
     Stale,
     /// BGP, but this machine has a route of its own for it, so it stays here for as long as it does.
     Local,
+    /// A site, but of all that BGP knows, a neighbour outside the overlay has the best path.
+    Neighbor,
     /// BGP, which says so no more: nobody reaches it, and nothing for it leaves in the clear. The
     /// mutation `forgetPrefix` ends that.
     Withdrawn,
@@ -32,6 +34,7 @@ impl From<RouteOrigin> for Origin {
             RouteOrigin::Bgp => Self::Bgp,
             RouteOrigin::Stale => Self::Stale,
             RouteOrigin::Local => Self::Local,
+            RouteOrigin::Neighbor => Self::Neighbor,
             RouteOrigin::Withdrawn => Self::Withdrawn,
         }
     }
@@ -46,8 +49,7 @@ pub(crate) struct Route {
     site_id: Option<ID>,
     /// Where it is known from.
     origin: Origin,
-    /// For `local`, the way that this machine has, like `10.1.0.7 on lan0`; null where there are
-    /// several.
+    /// For `local` and `neighbor`, the way, like `10.1.0.7 on lan0`; null where there are several.
     via: Option<String>,
 }
 

@@ -130,7 +130,7 @@ fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
 fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
     let forget = |view: &mut RouterView| view.routes.retain(|r| r.site != "lisbon".parse().ok());
     let unused = "site lisbon: none of the 2 prefixes received is in force. Does another \
-                  site, a network of our own or a BGP neighbour have them?";
+                  site, or a network of our own, have them?";
     check(|view, _| forget(view), &[unused]);
     check(
         |view, _| {
@@ -150,7 +150,7 @@ fn a_session_whose_prefixes_are_not_in_force_is_a_problem() {
         &["site lisbon announces no prefix: nobody behind it can be reached"],
     );
     let one_lost = "site lisbon: of the 2 prefixes received, only 1 is in force. Does another \
-                    site, a network of our own or a BGP neighbour have them? Announce each at one site, or make \
+                    site, or a network of our own, have them? Announce each at one site, or make \
                     one a hub";
     // Another site has one of them: bgpd hands on its best path only.
     check(

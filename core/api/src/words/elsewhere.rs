@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use patronus_model::kernel::{Foreign, Via};
+use patronus_model::kernel::Foreign;
 
 /// Why the overlay does not carry a packet.
 pub(crate) fn not_overlay(destination: IpAddr, foreign: Option<&(IpNet, Foreign)>) -> String {
@@ -22,10 +22,21 @@ pub(crate) fn not_overlay(destination: IpAddr, foreign: Option<&(IpNet, Foreign)
 }
 
 /// What is wrong with a route that leads out of an uplink what belongs to the overlay.
-pub(crate) fn misrouted(prefix: &IpNet, via: &Via) -> String {
-    format!(
-        "this machine's main table has a route for {prefix} by {via}, an uplink. It belongs to the \
-         overlay, so what leaves there in the clear is dropped. Remove that route, or take the prefix \
-         out of what belongs to the overlay"
-    )
+pub(crate) fn misrouted(prefix: &IpNet, by: &Foreign) -> String {
+    let via = by
+        .via()
+        .map_or_else(String::new, |via| format!(" by {via}"));
+    match by {
+        Foreign::Main(_) => format!(
+            "this machine's main table has a route for {prefix}{via}, an uplink. It belongs to the \
+             overlay, so what leaves there in the clear is dropped. Remove that route, or take the \
+             prefix out of what belongs to the overlay"
+        ),
+        Foreign::Neighbor(_) => format!(
+            "a BGP neighbour announces {prefix}{via}, an uplink. It belongs to the overlay, so it is \
+             not used, and refused unless a site has it. Let the neighbour not announce it, or take \
+             the prefix out of what belongs to the overlay (`patronus forget` if it was announced \
+             by mistake)"
+        ),
+    }
 }

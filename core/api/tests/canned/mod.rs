@@ -200,6 +200,7 @@ pub fn view() -> RouterView {
             route("10.2.7.0/24", "oslo", RouteOrigin::Stale),
             route("10.6.0.0/24", "oslo", RouteOrigin::Withdrawn),
             route("10.8.0.0/24", "oslo", RouteOrigin::Local),
+            route("10.8.1.0/24", "oslo", RouteOrigin::Neighbor),
             RouteView {
                 prefix: "10.6.1.0/24".parse().unwrap(),
                 site: None,
@@ -210,6 +211,7 @@ pub fn view() -> RouterView {
             route("fd00:2::/48", "lisbon", RouteOrigin::Bgp),
         ],
         misrouted: Vec::new(),
+        of_neighbors: 0,
     }
 }
 
@@ -365,7 +367,7 @@ fn route(prefix: &str, site: &str, origin: RouteOrigin) -> RouteView {
         prefix: prefix.parse().unwrap(),
         site: Some(site.parse().unwrap()),
         origin,
-        via: (origin == RouteOrigin::Local).then(by_lan),
+        via: matches!(origin, RouteOrigin::Local | RouteOrigin::Neighbor).then(by_lan),
     }
 }
 

@@ -71,10 +71,8 @@ fn origin(origin: &str, via: Option<&str>) -> Text {
     match origin {
         "bgp" => "BGP".into(),
         "stale" => Text::toned(Tone::Warning, "◌ BGP, kept until routing has converged"),
-        "local" => {
-            let via = via.map_or_else(String::new, |via| format!(": {via}"));
-            format!("BGP, but this machine has it itself{via}").into()
-        }
+        "local" => format!("BGP, but this machine has it itself{}", by(via)).into(),
+        "neighbor" => format!("a BGP neighbour outside the overlay{}", by(via)).into(),
         "withdrawn" => Text::toned(
             Tone::Bad,
             "○ announced no more: unreachable until `patronus forget`",
@@ -82,4 +80,8 @@ fn origin(origin: &str, via: Option<&str>) -> Text {
         "configured" => "configuration".into(),
         other => other.into(),
     }
+}
+
+fn by(via: Option<&str>) -> String {
+    via.map_or_else(String::new, |via| format!(": {via}"))
 }

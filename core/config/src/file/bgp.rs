@@ -21,9 +21,9 @@ section!(
         /// Time for which peers keep this site's routes after its BGP daemon died (RFC 4724), or
         /// `off`.
         graceful_restart: Switch<Span<1_000, 4_095_000, 1_000>>, default "120s", eg "off";
-        /// Prefixes that are taken from each site in each address family. At 80 % bgpd logs a
-        /// warning; beyond it the session is ended for five minutes, so that one site cannot
-        /// exhaust the memory of all others.
+        /// Prefixes that are taken from each site, and from each neighbour, in each address family. At
+        /// 80 % bgpd logs a warning; beyond it the session is ended for five minutes, so that none
+        /// can exhaust the memory of all.
         maximum_prefixes: Count<1, 4_294_967_295>, default "20000", eg "1000";
         /// Neighbours outside of Patronus.
         neighbors: List<Neighbor>, optional, eg "[{address: 10.1.0.254, asn: 65001}]";
@@ -66,7 +66,8 @@ section!(
         /// Prefixes that it is told: what this site originates (`own`), that and what other
         /// neighbours of this site announce (`own_and_external`), all, or all and a default route.
         advertise: AdvertiseWord, default "everything", eg "own";
-        /// Whether a default route is taken from it.
+        /// Whether a default route is taken from it. It is used while this machine has none of its
+        /// own, by DHCP for example.
         accept_default: bool, default "false", eg "true";
         /// Timers.
         timers: BgpTimers, default "{}", eg "{hold: 30s, keepalive: 10s}";

@@ -1,12 +1,13 @@
 //! What must never leave by an uplink in the clear, and what must stay local.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use patronus_model::kernel::{Environment, Foreign, RouteKey, RouteTarget};
-use patronus_model::router::{RemoteSite, RouterConfig};
+use patronus_model::router::RemoteSite;
 
-use crate::ownership::{Ownership, networks_of_uplinks, own_prefixes};
+use crate::ownership::{Ownership, around, is_within, networks_of_uplinks, overlay_prefixes};
 
 use super::{Sources, guard, ordinary};
 
@@ -15,9 +16,11 @@ use super::{Sources, guard, ordinary};
 #[derive(Debug)]
 pub(super) struct Guards {
     pub(super) guarded: BTreeSet<IpNet>,
-    /// Networks served on this side, where a wider prefix of the overlay or of a BGP neighbour would
-    /// hide them.
+    /// Networks served on this side which class tables leave to others, as a wider prefix there, or
+    /// in the guard's table, would hide them.
     pub(super) local: BTreeSet<IpNet>,
+    /// What the guard's table leaves to the main table.
+    left: BTreeSet<IpNet>,
     /// What BGP neighbours outside the overlay serve. FRR's table is one that no rule leads to, so
     /// their routes stand in the guard's, which every packet asks that the overlay does not carry.
     neighbors: BTreeMap<IpNet, RouteTarget>,
@@ -25,34 +28,79 @@ pub(super) struct Guards {
 
 impl Guards {
     pub(super) fn new(sources: Sources<'_>) -> Self {
+        let ownership = sources.ownership;
         let guarded = guarded(sources);
-        let neighbors = neighbors(sources.environment);
-        let local = local_exceptions(sources, &guarded, &neighbors);
+        let neighbors = neighbors(ownership);
+        let is_owned = |wide: &IpNet| ownership.owners.contains_key(wide);
+        let is_overlay = |wide: &IpNet| guarded.contains(wide) || is_owned(wide);
+        let mut local = BTreeSet::new();
+        let mut left = BTreeSet::new();
+        let served = local_networks(sources.environment, ownership);
+        for prefix in served.filter(|prefix| prefix.prefix_len() > 0) {
+            // The routes of neighbours are in no class table, nor those of the guard.
+            if neighbors.contains_key(&prefix) {
+                if is_within(&prefix, is_owned) {
+                    local.insert(prefix);
+                }
+                continue;
+            }
+            if is_within(&prefix, is_overlay) {
+                local.insert(prefix);
+            }
+            if is_within(&prefix, |wide| {
+                is_overlay(wide) || neighbors.contains_key(wide)
+            }) {
+                left.insert(prefix);
+            }
+        }
+        for end in tunnel_ends(sources) {
+            // A neighbour that is nearer than anything of the overlay may lead there.
+            let mut around = around(&end).rev();
+            let nearest = around.find(|wide| is_overlay(wide) || neighbors.contains_key(wide));
+            if nearest.is_some_and(|nearest| !neighbors.contains_key(&nearest)) {
+                local.insert(end);
+                left.insert(end);
+            }
+        }
+        let link_local = |prefix: &&IpNet| neighbors.keys().any(|wide| wide.contains(*prefix));
+        left.extend(LINK_LOCAL.iter().filter(link_local));
         Self {
             guarded,
             local,
+            left,
             neighbors,
         }
+    }
+
+    /// Whether nothing differs but what is guarded.
+    pub(super) fn serve_alike(&self, other: &Self) -> bool {
+        self.local == other.local && self.left == other.left && self.neighbors == other.neighbors
     }
 
     /// The routes of the guard table.
     pub(super) fn routes(&self, table: u32) -> impl Iterator<Item = (RouteKey, RouteTarget)> + '_ {
         let guards = self.guarded.iter();
         let guards = guards.map(move |prefix| (guard(table, *prefix), RouteTarget::Unreachable));
-        let local = self.local.iter();
-        let local = local.map(move |prefix| (ordinary(table, *prefix), RouteTarget::Throw));
+        let left = self.left.iter();
+        let left = left.map(move |prefix| (ordinary(table, *prefix), RouteTarget::Throw));
         let neighbors = self.neighbors.iter();
         // Of two with the same key, a map keeps the last.
         let neighbors = neighbors.map(move |(net, to)| (ordinary(table, *net), to.clone()));
-        guards.chain(local).chain(neighbors)
+        guards.chain(left).chain(neighbors)
     }
 }
 
-fn neighbors(environment: &Environment) -> BTreeMap<IpNet, RouteTarget> {
-    let foreign = environment.foreign.iter();
-    let neighbors = foreign.filter_map(|(prefix, foreign)| match foreign {
+/// What is on every link, and so not told from what is elsewhere (RFC 4291 section 2.5.6).
+const LINK_LOCAL: [IpNet; 1] = [IpNet::V6(Ipv6Net::new_assert(
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0),
+    10,
+))];
+
+fn neighbors(ownership: &Ownership) -> BTreeMap<IpNet, RouteTarget> {
+    let served = ownership.served.iter();
+    let neighbors = served.filter_map(|(prefix, foreign)| match foreign {
         Foreign::Main(_) => None,
-        Foreign::Neighbor(via) => Some((prefix.trunc(), RouteTarget::from(via.clone()))),
+        Foreign::Neighbor(via) => Some((*prefix, RouteTarget::from(via.clone()))),
     });
     neighbors.collect()
 }
@@ -77,46 +125,6 @@ fn guarded(
     overlay_prefixes(config).chain(owned).chain(seen).collect()
 }
 
-/// What belongs to the overlay whatever anybody announces. Our own LANs do: a part of them that is
-/// not there at present must not be sought on the Internet.
-pub(crate) fn overlay_prefixes(config: &RouterConfig) -> impl Iterator<Item = IpNet> + '_ {
-    config
-        .overlay
-        .networks()
-        .chain(config.overlay.prefixes.iter().copied())
-        .chain(own_prefixes(config))
-}
-
-fn local_exceptions(
-    sources: Sources<'_>,
-    guarded: &BTreeSet<IpNet>,
-    neighbors: &BTreeMap<IpNet, RouteTarget>,
-) -> BTreeSet<IpNet> {
-    let Sources {
-        environment,
-        ownership,
-        ..
-    } = sources;
-    let is_overlay = |wide: &IpNet| guarded.contains(wide) || ownership.owners.contains_key(wide);
-    let covered = |prefix: &IpNet| {
-        is_within(prefix, |wide| {
-            is_overlay(wide) || neighbors.contains_key(wide)
-        })
-    };
-    // A neighbour that is nearer than anything of the overlay may lead there.
-    let hidden = |end: &IpNet| {
-        let mut around = around(end).rev();
-        around
-            .find(|wide| is_overlay(wide) || neighbors.contains_key(wide))
-            .is_some_and(|nearest| !neighbors.contains_key(&nearest))
-    };
-    local_networks(environment, ownership)
-        .filter(covered)
-        .chain(tunnel_ends(sources).filter(hidden))
-        .filter(|prefix| prefix.prefix_len() > 0)
-        .collect()
-}
-
 /// The networks that are served on this side, except what an uplink is in by a lease while a site
 /// owns it: that does not become local by the lease.
 pub(crate) fn local_networks<'a>(
@@ -125,8 +133,8 @@ pub(crate) fn local_networks<'a>(
 ) -> impl Iterator<Item = IpNet> + 'a {
     let of_uplinks = networks_of_uplinks(environment);
     let taken = move |prefix: &IpNet| of_uplinks.contains(prefix) && is_owned(ownership, prefix);
-    let foreign = environment.foreign.keys().map(IpNet::trunc);
-    foreign.filter(move |prefix| !taken(prefix))
+    let served = ownership.served.keys().copied();
+    served.filter(move |prefix| !taken(prefix))
 }
 
 /// Whether a site owns a prefix, or a wider one which contains it and is no default route.
@@ -134,19 +142,6 @@ fn is_owned(ownership: &Ownership, prefix: &IpNet) -> bool {
     is_within(prefix, |wide| {
         wide.prefix_len() > 0 && ownership.owners.contains_key(wide)
     })
-}
-
-/// Whether a prefix, or a wider one that contains it, is of some kind. Every wider prefix is asked
-/// for rather than every one of the kind looked at: these may be many.
-fn is_within(prefix: &IpNet, is: impl Fn(&IpNet) -> bool) -> bool {
-    around(prefix).any(|wide| is(&wide))
-}
-
-/// The prefixes that contain a prefix, the widest first and itself last.
-fn around(prefix: &IpNet) -> impl DoubleEndedIterator<Item = IpNet> + use<> {
-    let prefix = *prefix;
-    (0..=prefix.prefix_len())
-        .filter_map(move |length| Some(IpNet::new(prefix.addr(), length).ok()?.trunc()))
 }
 
 /// The addresses where peers are spoken to, or heard, but for those within what the configuration

@@ -59,7 +59,7 @@ impl Remembered {
         self.config == *sources.config
             && self.environment == *sources.environment
             && self.decided.iter().eq(sources.choices.keys())
-            && self.guards.local == guards.local
+            && self.guards.serve_alike(guards)
     }
 
     fn patched(mut self, sources: Sources<'_>, guards: Guards) -> Self {

@@ -15,7 +15,7 @@ use patronus_model::router::{Gateway, Lan, RouterConfig};
 use super::Engine;
 use crate::decide::{Circumstances, account, decide, silence};
 use crate::desired::effective;
-use crate::ownership::served;
+use crate::ownership::networks_of_uplinks;
 
 /// How long a path may be down before its peer's configured address is tried again in place of the
 /// one where it was last heard.
@@ -26,10 +26,13 @@ const ENDPOINT_REPAIR_MAX: Duration = Duration::from_secs(60);
 
 impl Engine {
     pub(super) fn surroundings(&mut self, now: Timestamp, environment: Environment) {
-        let before = self.environment.as_ref().map(served);
+        let same = self.environment.as_ref().is_some_and(|before| {
+            before.foreign == environment.foreign
+                && networks_of_uplinks(before) == networks_of_uplinks(&environment)
+        });
         self.environment = Some(environment);
         if self.config.is_some() {
-            if before != self.environment.as_ref().map(served) {
+            if !same {
                 self.own();
             }
             self.look_around(now);

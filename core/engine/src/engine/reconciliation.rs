@@ -13,10 +13,10 @@ use patronus_model::router::RouterConfig;
 use patronus_model::wireguard::PublicKey;
 
 use super::{Effect, Engine, Phase};
-use crate::desired::{Remembered, Sources, overlay_prefixes, with_routes};
+use crate::desired::{Remembered, Sources, with_routes};
 use crate::diff::diff;
 use crate::drift::{drift, stirs};
-use crate::ownership::Ownership;
+use crate::ownership::{Ownership, overlay_prefixes};
 
 /// The first wait after a plan failed; it doubles with each failure, up to 128 times this.
 const BACKOFF: Duration = Duration::from_millis(250);
@@ -89,7 +89,7 @@ impl Engine {
             site: forgotten.last.map(|(site, _)| site),
             within,
         });
-        self.want_change();
+        self.own();
     }
 
     /// There is news. It is acted on at once, also while we wait after a failure: one step that the
@@ -167,18 +167,15 @@ impl Engine {
             });
             self.learned.guard(now, guarded.map(|(key, _)| key.prefix));
         }
-        let mut news = false;
         for (key, target) in &state.routes {
             if let RouteTarget::Nexthop { id, .. } = target
                 && let Some((site, _)) = id.parts()
                 && !self.ownership.owners.contains_key(&key.prefix)
             {
-                news |= self.learned.adopt(now, key.prefix, site);
+                self.learned.adopt(now, key.prefix, site);
             }
         }
-        if news {
-            self.own();
-        }
+        self.own();
     }
 
     pub(super) fn applied(&mut self, now: Timestamp, outcome: ApplyOutcome) {

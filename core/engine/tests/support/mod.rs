@@ -234,6 +234,15 @@ pub fn guard(kernel: &KernelState, to: &str) -> Option<RouteTarget> {
         .map(|(_, target)| target.clone())
 }
 
+/// What a provider's router beyond an uplink has told us of.
+pub fn of_provider() -> Foreign {
+    Foreign::Neighbor(Via {
+        interface: "wan1".parse().unwrap(),
+        gateway: Some(IpAddr::from([198, 18, 1, 254])),
+        source: None,
+    })
+}
+
 pub struct Router {
     pub engine: Engine,
     pub kernel: KernelState,

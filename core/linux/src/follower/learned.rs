@@ -9,7 +9,7 @@ use patronus_model::kernel::LearnedDelta;
 
 use super::mirror::MAIN;
 use crate::netlink::nexthop::Leads;
-use crate::netlink::route::{Hop, Route};
+use crate::netlink::route::{Hop, RTN_UNICAST, Route};
 
 /// Groups of groups do not exist in the kernel today; this bounds those of tomorrow.
 const DEPTH: usize = 4;
@@ -228,6 +228,8 @@ impl Routes {
             return Best::default();
         };
         let best = routes.iter().filter(|route| route.key.metric == least);
+        // IPv6 reports a route that leads nowhere with the loopback interface.
+        let best = best.filter(|route| route.kind == RTN_UNICAST);
         let ways = best.flat_map(|route| {
             let hops = self.hops(route).into_iter();
             hops.map(|hop| Way {

@@ -159,6 +159,18 @@ fn the_best_path_of_a_prefix_may_change_between_a_site_and_a_neighbour() {
 }
 
 #[test]
+fn a_route_that_leads_nowhere_has_no_way() {
+    let mut routes = Routes::default();
+    // IPv6 has them lead to the loopback interface.
+    let mut blackhole = route("fd00:78::/48", 1024, None, &[(1, "")]);
+    blackhole.kind = 6;
+    routes.put(blackhole, false);
+    check(&mut routes, &[], &[]);
+    let nowhere = (net("fd00:78::/48"), Elsewhere::Main(None));
+    assert_eq!(routes.foreign(), &[nowhere].into());
+}
+
+#[test]
 fn a_default_route_of_a_neighbour_counts_while_this_machine_has_none() {
     let mut routes = Routes::default();
     let default = "0.0.0.0/0";
