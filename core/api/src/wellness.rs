@@ -11,7 +11,8 @@ use ipnet::IpNet;
 use patronus_model::ids::SiteId;
 use patronus_model::path::{PathCause, PathState};
 use patronus_model::view::{
-    BgpView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, RoutingDaemonView, SiteView,
+    BgpView, CutView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, RoutingDaemonView,
+    SiteView,
 };
 
 use crate::snapshot::Snapshot;
@@ -38,6 +39,7 @@ pub(crate) fn problems(from: &Snapshot, bgp: &BgpView, handshakes: &Handshakes) 
         .chain(neighbors(from, bgp))
         .chain(silent(from, bgp))
         .chain(misrouted(from))
+        .chain(cuts(from))
         .chain(agreement(from, bgp))
         .collect();
     problems.sort_by_key(|problem| severity(problem.status));
@@ -323,6 +325,30 @@ fn misrouted(from: &Snapshot) -> impl Iterator<Item = Problem> {
             words::elsewhere::misrouted(prefix, by),
         )
     })
+}
+
+/// How many parts of sites' prefixes are named one by one.
+const CUTS: usize = 5;
+
+/// Parts of sites' prefixes that go elsewhere.
+fn cuts(from: &Snapshot) -> impl Iterator<Item = Problem> {
+    let all = from.view.cuts.iter();
+    // What is refused at an uplink is told as that.
+    let misrouted = |cut: &&CutView| {
+        let mut misrouted = from.view.misrouted.iter();
+        misrouted.any(|(prefix, _)| *prefix == cut.part)
+    };
+    let all: Vec<&CutView> = all.filter(|cut| !misrouted(cut)).collect();
+    let more = all.len().saturating_sub(CUTS);
+    let rest = (more > 0).then(|| {
+        let more = words::counted(more as u64, "more part", "more parts");
+        format!("{more} of sites' prefixes go elsewhere: `patronus routes` lists those of sites")
+    });
+    let named = all.into_iter().take(CUTS).map(words::elsewhere::cut);
+    let lines: Vec<String> = named.chain(rest).collect();
+    lines
+        .into_iter()
+        .map(|line| problem(PathStatus::Degraded, line))
 }
 
 /// Whether the kernel and FRR have what they should have.

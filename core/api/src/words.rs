@@ -139,6 +139,7 @@ pub fn event(names: &Names, event: &Event) -> String {
         Event::Prefixes {
             site,
             announced,
+            outdone,
             count,
             some,
         } => {
@@ -149,9 +150,14 @@ pub fn event(names: &Names, event: &Event) -> String {
                 more => list.push(format!("{more} more")),
             }
             let list = list.join(", ");
-            match announced {
-                true => format!("{site} announces {list}"),
-                false => format!("{site} does not announce {list} any more: unreachable by it"),
+            match (announced, outdone) {
+                (true, _) => format!("{site} announces {list}"),
+                (false, true) => {
+                    format!("{list} is not reached by {site} any more: somebody else has it now")
+                }
+                (false, false) => {
+                    format!("{site} does not announce {list} any more: unreachable by it")
+                }
             }
         }
         Event::Forgotten {

@@ -153,10 +153,9 @@ impl Learned {
     }
 
     /// Takes over a route that stood in the kernel when we started, until routing confirms it.
-    /// Returns whether it was news.
-    pub fn adopt(&mut self, now: Timestamp, prefix: IpNet, site: SiteNumber) -> bool {
+    pub fn adopt(&mut self, now: Timestamp, prefix: IpNet, site: SiteNumber) {
         if self.routes.contains_key(&prefix) || !self.sites.values().any(|known| *known == site) {
-            return false;
+            return;
         }
         self.seen.insert(prefix, Seen::at(site));
         let expires = self.expiry(now + CONVERGENCE);
@@ -167,7 +166,6 @@ impl Learned {
                 expires: Some(expires),
             },
         );
-        true
     }
 
     /// Takes over what was guarded when we started. Nobody knows any more who had announced it.

@@ -5,6 +5,7 @@
 
 pub mod bfd;
 mod change;
+mod cuts;
 pub mod dampening;
 pub mod decide;
 pub mod desired;

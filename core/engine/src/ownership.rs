@@ -134,6 +134,12 @@ impl Ownership {
         self.by_site.keys().copied()
     }
 
+    /// Whether a site is a hub.
+    #[must_use]
+    pub fn is_hub(&self, site: SiteNumber) -> bool {
+        self.hubs.contains(&site)
+    }
+
     /// Whether a site that is no hub may use this address as source.
     #[must_use]
     pub fn is_allowed_to_mesh(&self, config: &RouterConfig, address: IpAddr) -> bool {

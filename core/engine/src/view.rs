@@ -10,11 +10,12 @@ use patronus_model::kernel::{Foreign, UplinkState};
 use patronus_model::policy::{Match, Strategy, TrafficClass};
 use patronus_model::router::{Lan, RemoteSite, RouterConfig, Uplink};
 use patronus_model::view::{
-    ChoiceView, ClassView, LanState, LanView, PathView, PolicyView, RouteOrigin, RouteView,
-    RouterView, SiteView, UplinkView,
+    ChoiceView, ClassView, CutView, Holder, LanState, LanView, PathView, PolicyView, RouteOrigin,
+    RouteView, RouterView, SiteView, UplinkView,
 };
 use patronus_model::wireguard::PublicKey;
 
+use crate::cuts::{self, Cut};
 use crate::decide::account;
 use crate::desired::effective;
 use crate::engine::{Engine, uplink_fault};
@@ -54,6 +55,7 @@ impl Engine {
             policies: policy_views(config),
             routes: self.route_views(config),
             misrouted: self.misrouted(config).collect(),
+            cuts: self.cut_views(config),
             of_neighbors: self.of_neighbors(),
         })
     }
@@ -224,6 +226,28 @@ impl Engine {
             Some(true) => RouteOrigin::Stale,
             Some(false) => RouteOrigin::Bgp,
         }
+    }
+
+    fn cut_views(&self, config: &RouterConfig) -> Vec<CutView> {
+        let id = |number: SiteNumber| {
+            let mut sites = config.remotes.iter();
+            Some(sites.find(|site| site.number == number)?.id.clone())
+        };
+        let view = |cut: Cut| {
+            Some(CutView {
+                part: cut.part,
+                of: cut.of,
+                owner: id(cut.owner)?,
+                by: match cut.by {
+                    cuts::Holder::Site(site) => Holder::Site(id(site)?),
+                    cuts::Holder::Foreign(foreign) => Holder::Foreign(foreign),
+                },
+            })
+        };
+        cuts::cuts(&self.ownership)
+            .into_iter()
+            .filter_map(view)
+            .collect()
     }
 
     fn of_neighbors(&self) -> usize {

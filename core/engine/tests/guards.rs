@@ -162,6 +162,7 @@ fn a_prefix_announced_by_mistake_is_guarded_until_it_is_forgotten() {
     let told = |announced| Event::Prefixes {
         site: site(2),
         announced,
+        outdone: false,
         count: 1,
         some: vec![prefix],
     };

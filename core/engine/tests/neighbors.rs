@@ -10,9 +10,10 @@ mod support;
 use std::net::IpAddr;
 
 use patronus_engine::Input;
+use patronus_model::event::Event;
 use patronus_model::kernel::{Foreign, KernelState, LearnedDelta, RouteTarget, Via};
 use patronus_model::layout::KernelLayout;
-use patronus_model::view::Outcome;
+use patronus_model::view::{Holder, Outcome, RouteOrigin};
 use support::*;
 
 /// What would carry an unmarked packet: the first of our rules' tables that does not pass it on.
@@ -184,4 +185,100 @@ fn a_route_out_of_an_uplink_for_what_belongs_to_a_site_is_told() {
         panic!("nftables drops it");
     };
     assert_eq!(misrouted, Some((prefix, Foreign::Main(Some(via)))));
+}
+
+#[test]
+fn parts_of_a_sites_prefix_that_go_elsewhere_are_told() {
+    let net = |text: &str| -> ipnet::IpNet { text.parse().unwrap() };
+    let mut around = environment(1);
+    let foreign = [
+        ("10.2.0.0/25", of_neighbor()),
+        ("10.2.0.192/26", Foreign::Main(None)),
+        // A network that an interface is in, one that nobody has, and all that a site has.
+        ("10.2.0.128/28", on_lan()),
+        ("10.9.0.0/24", of_neighbor()),
+        ("10.3.0.0/24", of_neighbor()),
+    ];
+    let foreign = foreign.map(|(prefix, foreign)| (net(prefix), foreign));
+    around.foreign.extend(foreign);
+    let sites = vec![
+        remote(2, 1, None),
+        remote(3, 1, None),
+        remote(4, 1, Some(1)),
+        remote(5, 1, None),
+    ];
+    let mut router = Router::new(config(1, sites), around);
+    let announced = [
+        // A part of what 5 has, by 3, and the same by a hub, which may; and around all, by a hub.
+        ("10.5.0.64/26", [10, 255, 0, 3]),
+        ("10.5.0.128/26", [10, 255, 0, 4]),
+        ("10.0.0.0/9", [10, 255, 0, 4]),
+    ];
+    let announced = announced.map(|(prefix, by)| (net(prefix), IpAddr::from(by)));
+    router.input(Input::Learned(LearnedDelta {
+        set: announced.into(),
+        ..LearnedDelta::default()
+    }));
+    router.all_up();
+    let view = router.engine.view(router.now, router.now).unwrap();
+    let told: Vec<_> = view
+        .cuts
+        .iter()
+        .map(|cut| (cut.part, cut.of, cut.owner.as_str(), &cut.by))
+        .collect();
+    let (neighbor, nowhere) = (of_neighbor(), Foreign::Main(None));
+    let expected = [
+        (
+            "10.2.0.0/25",
+            "10.2.0.0/24",
+            "site-2",
+            Holder::Foreign(neighbor),
+        ),
+        (
+            "10.2.0.192/26",
+            "10.2.0.0/24",
+            "site-2",
+            Holder::Foreign(nowhere),
+        ),
+        (
+            "10.5.0.64/26",
+            "10.5.0.0/24",
+            "site-5",
+            Holder::Site("site-3".parse().unwrap()),
+        ),
+    ];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(part, of, owner, by)| (net(part), net(of), *owner, by))
+        .collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_prefix_that_somebody_else_has_now_is_not_said_to_be_withdrawn() {
+    let prefix: ipnet::IpNet = "10.7.0.0/24".parse().unwrap();
+    let mut router = Router::new(config(1, vec![remote(2, 1, None)]), environment(1));
+    router.all_up();
+    router.input(Input::Learned(LearnedDelta {
+        set: [(prefix, [10, 255, 0, 2].into())].into(),
+        ..LearnedDelta::default()
+    }));
+    let mut with = environment(1);
+    with.foreign.insert(prefix, of_neighbor());
+    router.input(Input::Environment(with));
+    router.input(Input::Learned(LearnedDelta {
+        removed: [prefix].into(),
+        ..LearnedDelta::default()
+    }));
+    router.seconds(1);
+    let told = router.events.iter().rev().find_map(|event| match event {
+        Event::Prefixes {
+            announced, outdone, ..
+        } => Some((*announced, *outdone)),
+        _ => None,
+    });
+    assert_eq!(told, Some((false, true)));
+    let view = router.engine.view(router.now, router.now).unwrap();
+    let route = view.routes.iter().find(|route| route.prefix == prefix);
+    assert_eq!(route.unwrap().origin, RouteOrigin::Neighbor);
 }

@@ -116,6 +116,9 @@ pub enum Event {
         site: SiteNumber,
         /// Whether it announces them now.
         announced: bool,
+        /// Whether somebody else has them now: of all paths to a prefix bgpd hands on the best one
+        /// only, so the site may announce them still.
+        outdone: bool,
         /// How many they are.
         count: usize,
         /// The first of them.

@@ -52,6 +52,8 @@ pub struct RouterView {
     /// Prefixes within what belongs to the overlay which the main table, or a BGP neighbour, would
     /// lead out of an uplink all the same: their packets do not leave there.
     pub misrouted: Vec<(IpNet, Foreign)>,
+    /// Parts of sites' prefixes that go elsewhere, because a longer prefix wins.
+    pub cuts: Vec<CutView>,
     /// How many prefixes BGP neighbours outside the overlay serve.
     pub of_neighbors: usize,
 }
@@ -237,6 +239,28 @@ pub struct RouteView {
     pub origin: RouteOrigin,
     /// For [`RouteOrigin::Local`] and [`RouteOrigin::Neighbor`], the way, if it is one.
     pub via: Option<Via>,
+}
+
+/// A part of an ordinary site's prefix that somebody else has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutView {
+    /// The part.
+    pub part: IpNet,
+    /// The prefix that it is part of.
+    pub of: IpNet,
+    /// Whose that is.
+    pub owner: SiteId,
+    /// Who has the part.
+    pub by: Holder,
+}
+
+/// Who has a part of a site's prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Another ordinary site.
+    Site(SiteId),
+    /// The main table, or a BGP neighbour outside the overlay.
+    Foreign(Foreign),
 }
 
 /// Where a prefix is known from.

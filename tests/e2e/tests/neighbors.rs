@@ -120,6 +120,20 @@ fn the_best_path_of_a_prefix_may_change_between_a_site_and_a_neighbour() -> Resu
     host.node()
         .run(["ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", OF_LISBON])?;
 
+    // A part of it goes to the neighbour, which is right and hardly wanted.
+    speaker.configure("network 10.99.0.0/25")?;
+    network.wait_until(PATIENCE, |network| Ok(way(network, OF_LISBON)? == lan))?;
+    let status = network.patronus.at("berlin")?.json(&["status"])?;
+    assert!(
+        status
+            .to_string()
+            .contains("10.99.0.0/25 goes to 10.1.0.11 on"),
+        "{status:#}"
+    );
+    speaker.configure("no network 10.99.0.0/25")?;
+    network.wait_until(PATIENCE, |network| Ok(overlay(&way(network, OF_LISBON)?)))?;
+    network.patronus.wait_until_well(PATIENCE)?;
+
     // What it has that nobody else has goes to it; what is nearer does not.
     speaker.configure(&format!("network {AROUND}"))?;
     network.wait_until(PATIENCE, |network| Ok(way(network, "10.77.0.1")? == lan))?;

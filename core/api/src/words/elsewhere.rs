@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use patronus_model::kernel::Foreign;
+use patronus_model::view::{CutView, Holder};
 
 /// Why the overlay does not carry a packet.
 pub(crate) fn not_overlay(destination: IpAddr, foreign: Option<&(IpNet, Foreign)>) -> String {
@@ -39,4 +40,31 @@ pub(crate) fn misrouted(prefix: &IpNet, by: &Foreign) -> String {
              by mistake)"
         ),
     }
+}
+
+/// Who has a part of a site's prefix.
+pub(crate) fn cut(
+    CutView {
+        part,
+        of,
+        owner,
+        by,
+    }: &CutView,
+) -> String {
+    let goes = match by {
+        Holder::Site(site) => format!("{part} goes to {site}, which announces it"),
+        Holder::Foreign(Foreign::Neighbor(via)) => {
+            format!("{part} goes to {via}, as a BGP neighbour announces it")
+        }
+        Holder::Foreign(Foreign::Main(Some(via))) => {
+            format!("{part} goes to {via}, by a route of this machine's main table")
+        }
+        Holder::Foreign(Foreign::Main(None)) => {
+            format!("{part} goes where a route of this machine's main table says, if anywhere")
+        }
+    };
+    format!(
+        "{goes}, although {owner} has {of}. If that is a mistake, end it there; if {owner} has the \
+         rest only, make it a hub"
+    )
 }

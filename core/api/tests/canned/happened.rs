@@ -78,6 +78,7 @@ pub fn every_event() -> Vec<Event> {
         Event::Prefixes {
             site: SiteNumber::new(2).unwrap(),
             announced: true,
+            outdone: false,
             count: 2,
             some: vec![
                 "10.2.0.0/16".parse().unwrap(),
@@ -87,6 +88,7 @@ pub fn every_event() -> Vec<Event> {
         Event::Prefixes {
             site: SiteNumber::new(2).unwrap(),
             announced: false,
+            outdone: false,
             count: 4480,
             some: vec!["10.2.0.0/16".parse().unwrap()],
         },

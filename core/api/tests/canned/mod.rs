@@ -211,6 +211,7 @@ pub fn view() -> RouterView {
             route("fd00:2::/48", "lisbon", RouteOrigin::Bgp),
         ],
         misrouted: Vec::new(),
+        cuts: Vec::new(),
         of_neighbors: 0,
     }
 }

@@ -63,12 +63,25 @@ impl Engine {
     /// Reports what sites announce now, or do not announce any more.
     pub(super) fn tell_of_prefixes(&mut self) {
         for ((site, announced), prefixes) in self.learned.take_news() {
-            self.report(Event::Prefixes {
-                site,
-                announced,
-                count: prefixes.len(),
-                some: prefixes.into_iter().take(PREFIXES).collect(),
-            });
+            let ownership = &self.ownership;
+            let outdone = |prefix: &IpNet| {
+                let owner = ownership.owners.get(prefix);
+                let taken = owner.is_some_and(|owner| *owner != site);
+                !announced && (taken || ownership.served.contains_key(prefix))
+            };
+            let (outdone, others): (Vec<_>, Vec<_>) = prefixes.into_iter().partition(outdone);
+            for (prefixes, outdone) in [(others, false), (outdone, true)] {
+                if prefixes.is_empty() {
+                    continue;
+                }
+                self.report(Event::Prefixes {
+                    site,
+                    announced,
+                    outdone,
+                    count: prefixes.len(),
+                    some: prefixes.into_iter().take(PREFIXES).collect(),
+                });
+            }
         }
     }
 

@@ -185,6 +185,8 @@ pub(crate) struct PrefixesChanged {
     site_id: ID,
     /// Whether it announces them now.
     announced: bool,
+    /// Whether somebody else has them now, with a better path; then the site may announce them still.
+    outdone: bool,
     /// How many they are.
     count: BigInt,
     /// The first of them.
@@ -303,11 +305,13 @@ pub(super) fn details(names: &Names, event: &event::Event) -> EventDetails {
         E::Prefixes {
             site,
             announced,
+            outdone,
             count,
             some,
         } => EventDetails::Prefixes(PrefixesChanged {
             site_id: names.site(*site).into(),
             announced: *announced,
+            outdone: *outdone,
             count: (*count).into(),
             some: some.iter().map(ToString::to_string).collect(),
         }),
