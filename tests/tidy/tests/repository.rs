@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("patronus-planner", &["patronus-model"]),
     ("patronus-config", &["patronus-model"]),
     ("patronus-store", &["patronus-model"]),
+    ("patronus-identity", &["patronus-model"]),
     (
         "patronus-controller",
         &[
