@@ -296,3 +296,52 @@ async fn who_has_no_certificate_has_little_room_and_little_time() {
     let token = net.token("berlin");
     net::enrolled(&token).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_has_few_connections() {
+    let net = limited(|it| it.connections_per_site = 3).await;
+    let mut healthy = Healthy::start(&net).await;
+    let berlin = net.identity("berlin");
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(tls(&net, Some(&berlin)).await);
+    }
+    let mut more = tls(&net, Some(&berlin)).await;
+    assert!(is_closed(&mut more).await);
+    healthy.goes_on(&net).await;
+    // One that ends leaves its place to another.
+    drop(open.pop());
+    let known = || net.desk.stands("berlin") == "NoTarget";
+    let router = net.router(berlin);
+    eventually("it comes in", known).await;
+    router.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_faster_than_it_is_taken_in_does_not_pile_up() {
+    let net = limited(|it| it.messages_per_second = 1_000_000).await;
+    *net.desk.takes.lock().unwrap() = Duration::from_millis(200);
+    let mut raw = Raw::of(&net, &net.identity("berlin")).await;
+    raw.say(Raw::hello("berlin")).await;
+    assert!(raw.hear().await.is_some());
+    for count in 0..200_u32 {
+        let uplink = v1::UplinkFacts {
+            name: format!("uplink-{count}"),
+            public_key: vec![7; 32],
+            address: String::new(),
+        };
+        let facts = v1::Facts {
+            uplinks: vec![uplink],
+        };
+        let message = Some(v1::router_message::Message::Facts(facts));
+        raw.say(v1::RouterMessage { message }).await;
+    }
+    let last = || {
+        let told = net.desk.told.lock().unwrap();
+        let facts = told.get(&net::site("berlin"));
+        facts.is_some_and(|it| it.keys().any(|name| name.as_str() == "uplink-199"))
+    };
+    eventually("the last is told", last).await;
+    let tells = net.desk.tells.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(tells <= 20, "{tells}");
+}

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use patronus_identity::SiteCertificate;
+use patronus_model::ids::SiteId;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,8 +46,26 @@ pub(super) struct Admitted {
     peer: Peer,
     /// It is cut off then.
     until: Option<Pin<Box<Sleep>>>,
-    /// Its place among those without a certificate.
-    _place: Option<OwnedSemaphorePermit>,
+    /// Its place among those without a certificate, or of the same site.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Admitted {
+    /// Gives it its place among the connections of its site, if there is one.
+    fn has_place(&mut self, sites: &mut HashMap<SiteId, Arc<Semaphore>>, most: usize) -> bool {
+        let Some(certificate) = &self.peer.certificate else {
+            return true;
+        };
+        let site = &certificate.site;
+        let places = sites
+            .entry(site.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(most)));
+        self.place = Arc::clone(places).try_acquire_owned().ok();
+        if self.place.is_none() {
+            tracing::info!(%site, "too many connections of one router");
+        }
+        self.place.is_some()
+    }
 }
 
 /// Whom an address is counted for: who has one IPv6 network has all addresses of it.
@@ -69,6 +88,8 @@ pub(super) async fn admit(
     let mut handshakes: JoinSet<Option<Admitted>> = JoinSet::new();
     let mut addresses: HashMap<Id, IpAddr> = HashMap::new();
     let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    // Certificates are not given to many sites, so this does not grow without end.
+    let mut sites: HashMap<SiteId, Arc<Semaphore>> = HashMap::new();
     loop {
         tokio::select! {
             Some(done) = handshakes.join_next_with_id() => {
@@ -84,7 +105,8 @@ pub(super) async fn admit(
                         counts.remove(&address);
                     }
                 }
-                if let Some(admitted) = admitted
+                if let Some(mut admitted) = admitted
+                    && admitted.has_place(&mut sites, settings.connections_per_site)
                     && ready.send(Ok(admitted)).await.is_err()
                 {
                     return;
@@ -159,7 +181,7 @@ async fn handshake(
             certificate,
         },
         until,
-        _place: place,
+        place,
     })
 }
 

@@ -85,6 +85,9 @@ pub struct ServeSettings {
     pub strangers: usize,
     /// And each for so long at most.
     pub stranger_for: Duration,
+    /// So many connections of one router are open at once. It uses one; after failures some more may
+    /// not have been noticed to be dead.
+    pub connections_per_site: usize,
     /// So many messages of one router are taken in a second.
     pub messages_per_second: u32,
 }
@@ -98,10 +101,17 @@ impl Default for ServeSettings {
             handshake_within: Duration::from_secs(10),
             strangers: 64,
             stranger_for: Duration::from_secs(30),
+            connections_per_site: 8,
             messages_per_second: 50,
         }
     }
 }
+
+/// How often it is looked whether somebody is at the other end of a connection.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// And how long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// When a controller is stopped, it waits so long for what is under way.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -153,6 +163,8 @@ impl<D: Desk> Controller<D> {
         let server = Server::builder()
             .max_concurrent_streams(4)
             .concurrency_limit_per_connection(4)
+            .http2_keepalive_interval(Some(LOOK))
+            .http2_keepalive_timeout(Some(ANSWER_WITHIN))
             .http2_max_header_list_size(8 * 1024)
             .http2_max_pending_accept_reset_streams(Some(8))
             .add_service(control)

@@ -1,11 +1,11 @@
 //! The session of a router: from messages to its state machine, and back.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::{FuturesOrdered, StreamExt as _};
 use patronus_identity::{Revocations, SiteCertificate, UnixTime};
 use patronus_model::ids::SiteId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::admission::Peer;
 use super::{Desk, ServeSettings};
 use crate::clock::{Monotonic, WallClock};
-use crate::session::{ControllerEffect, ControllerEnd, FromRouter, SessionId, Target};
+use crate::session::{ControllerEffect, ControllerEnd, Facts, FromRouter, SessionId, Target};
 use crate::wire::v1::control_server::Control;
 use crate::wire::{Opening, decode_router, encode_controller, v1};
 
@@ -128,10 +128,12 @@ enum Ended {
     Replaced,
 }
 
-/// What was done for a router.
-enum Done {
-    Told,
-    Renewed(Result<Vec<u8>, String>),
+/// Waits for something, if there is something; otherwise for ever.
+async fn done<T>(doing: &mut Option<BoxFuture<'_, T>>) -> T {
+    match doing {
+        Some(doing) => doing.await,
+        None => pending().await,
+    }
 }
 
 impl<D: Desk> Session<D> {
@@ -206,8 +208,11 @@ impl<D: Desk> Session<D> {
 
         let desk = Arc::clone(&self.desk);
         let certificate = Arc::clone(&self.certificate);
-        let mut work: FuturesOrdered<BoxFuture<'_, Done>> = FuturesOrdered::new();
-        let mut pending: Option<v1::ControllerMessage> = None;
+        // One of each at a time, and of facts only the last, so that nothing piles up.
+        let mut telling: Option<BoxFuture<'_, ()>> = None;
+        let mut facts: Option<Facts> = None;
+        let mut renewing: Option<BoxFuture<'_, Result<Vec<u8>, String>>> = None;
+        let mut waiting: Option<v1::ControllerMessage> = None;
         let mut waits_since = Instant::now();
         let mut closing: Option<String> = None;
         let mut paused: Option<Instant> = None;
@@ -217,27 +222,28 @@ impl<D: Desk> Session<D> {
         loop {
             while let Some(effect) = end.poll_effect() {
                 match effect {
-                    ControllerEffect::Told(facts) => {
-                        let told = desk.told(&site, facts);
-                        work.push_back(Box::pin(async {
-                            told.await;
-                            Done::Told
-                        }));
+                    ControllerEffect::Told(told) => facts = Some(told),
+                    ControllerEffect::Renew(request) if renewing.is_none() => {
+                        renewing = Some(Box::pin(desk.renew(&certificate, request)));
                     }
-                    ControllerEffect::Renew(request) => {
-                        let renewed = desk.renew(&certificate, request);
-                        work.push_back(Box::pin(async { Done::Renewed(renewed.await) }));
+                    ControllerEffect::Renew(_) => {
+                        end.renewed(Err("another certificate is being made".to_owned()));
                     }
                     ControllerEffect::Status(status) => desk.stands(&site, Ok(&status)),
                     ControllerEffect::Close(reason) => closing = Some(reason),
                 }
             }
-            if pending.is_none() {
+            if telling.is_none()
+                && let Some(facts) = facts.take()
+            {
+                telling = Some(Box::pin(desk.told(&site, facts)));
+            }
+            if waiting.is_none() {
                 waits_since = Instant::now();
                 let next = end.poll_message();
-                pending = next.map(|it| encode_controller(session, self.clock.millis(), it));
+                waiting = next.map(|it| encode_controller(session, self.clock.millis(), it));
             }
-            if pending.is_none()
+            if waiting.is_none()
                 && let Some(reason) = closing.take()
             {
                 return Ended::Quietly(reason);
@@ -245,11 +251,11 @@ impl<D: Desk> Session<D> {
             let wake = end.poll_timeout().map(|at| self.monotonic.at(at));
             let wake = wake.unwrap_or_else(|| Instant::now() + STUCK);
             tokio::select! {
-                permit = self.replies.reserve(), if pending.is_some() => match permit {
-                    Ok(permit) => permit.send(Ok(pending.take().unwrap_or_default())),
+                permit = self.replies.reserve(), if waiting.is_some() => match permit {
+                    Ok(permit) => permit.send(Ok(waiting.take().unwrap_or_default())),
                     Err(_) => return Ended::Quietly("the connection ended".to_owned()),
                 },
-                () = sleep_until(waits_since + STUCK), if pending.is_some() => {
+                () = sleep_until(waits_since + STUCK), if waiting.is_some() => {
                     return Ended::Quietly("the router takes nothing any more".to_owned());
                 }
                 message = self.messages.message(), if closing.is_none() && paused.is_none() => {
@@ -271,10 +277,11 @@ impl<D: Desk> Session<D> {
                 () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => {
                     paused = None;
                 }
-                Some(done) = work.next(), if !work.is_empty() => match done {
-                    Done::Told => {}
-                    Done::Renewed(result) => end.renewed(result),
-                },
+                () = done(&mut telling) => telling = None,
+                result = done(&mut renewing) => {
+                    renewing = None;
+                    end.renewed(result);
+                }
                 changed = targets.changed() => {
                     let target = targets.borrow_and_update().clone();
                     if changed.is_err() {

@@ -5,7 +5,7 @@ mod raw;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -107,6 +107,9 @@ pub(crate) struct TestDesk {
     targets: Mutex<BTreeMap<SiteId, watch::Sender<Option<Target>>>>,
     pub(crate) told: Mutex<BTreeMap<SiteId, Facts>>,
     pub(crate) stands: Mutex<BTreeMap<SiteId, String>>,
+    /// How often it was told something, and how long it takes to take that in.
+    pub(crate) tells: AtomicU32,
+    pub(crate) takes: Mutex<Duration>,
     clock: WallClock,
 }
 
@@ -167,6 +170,9 @@ impl Desk for TestDesk {
     }
 
     async fn told(&self, site: &SiteId, facts: Facts) {
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
+        self.tells.fetch_add(1, Ordering::SeqCst);
         self.told.lock().unwrap().insert(site.clone(), facts);
     }
 
@@ -257,6 +263,8 @@ impl Net {
             targets: Mutex::default(),
             told: Mutex::default(),
             stands: Mutex::default(),
+            tells: AtomicU32::default(),
+            takes: Mutex::default(),
             clock: clock.clone(),
         });
         let controller = Controller {
