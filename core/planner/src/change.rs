@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use patronus_model::ids::{PolicyName, SiteId};
+use patronus_model::ids::{ClassId, ClassName, PolicyName, SiteId};
+use patronus_model::policy::{Action, Policy};
 
 use crate::plan::Plan;
 
@@ -46,7 +47,8 @@ impl Plan {
                 .collect();
         };
         let remotes = touched(&before.remotes, &self.remotes);
-        let policies = touched(&before.policies, &self.policies);
+        let mut policies = touched(&before.policies, &self.policies);
+        policies.extend(self.renamed(before));
         let mut changes = Changes::new();
         let sites: BTreeSet<&SiteId> = before.own.keys().chain(self.own.keys()).collect();
         for site in sites {
@@ -67,6 +69,22 @@ impl Plan {
 }
 
 impl Plan {
+    /// Policies whose class has another name than before. They are the same by the class's number, but
+    /// routers are told the name.
+    fn renamed(&self, before: &Self) -> impl Iterator<Item = PolicyName> {
+        let has_other_name = |policy: &&Arc<Policy>| match policy.action {
+            Action::Route(id) => self.class_name(id) != before.class_name(id),
+            Action::Drop => false,
+        };
+        let renamed = self.policies.values().filter(has_other_name);
+        renamed.map(|policy| policy.name.clone())
+    }
+
+    fn class_name(&self, id: ClassId) -> Option<&ClassName> {
+        let class = self.classes.iter().find(|class| class.id == id);
+        class.map(|class| &class.name)
+    }
+
     /// Everything that a router is told.
     fn all(&self, site: &SiteId) -> Change {
         Change {

@@ -42,7 +42,7 @@ pub struct Inputs {
 pub struct Plan {
     inputs: Inputs,
     /// The classes of the network, by id.
-    classes: Vec<TrafficClass>,
+    pub(crate) classes: Vec<TrafficClass>,
     /// What each router is told of itself.
     pub(crate) own: BTreeMap<SiteId, Arc<Own>>,
     /// What the others are told of each site. One that has no key yet is not there.

@@ -174,3 +174,33 @@ fn one_policy_of_a_large_network_is_one_piece() {
         assert_eq!(*change, only);
     }
 }
+
+#[test]
+fn a_policy_whose_class_has_another_name_is_another_piece() {
+    let mut world = World::default();
+    let put = |world: &mut World, name: &str| {
+        let text = format!(
+            "kind: class\nname: {name}\nid: 9\nqos: standard\nstrategy: lowest_latency\n---\n\
+             kind: policy\nname: p\npriority: 10\nclass: {name}\nmatch: {{protocol: udp}}\n"
+        );
+        let (manifests, _) = patronus_config::read_objects(&text, "").unwrap();
+        for manifest in manifests {
+            world.intent.put(manifest.object);
+        }
+    };
+    world.edit(&Edit::large_site(1));
+    put(&mut world, "one");
+    let (plan, problems) = world.plan(None);
+    assert_eq!(problems, []);
+    // At once, as one commit does: the class, and what names it.
+    put(&mut world, "other");
+    world.edit(&Edit::Remove("class/one".to_owned()));
+    let (next, problems) = world.plan(Some(&plan));
+    assert_eq!(problems, []);
+    let site: SiteId = "site-1".parse().unwrap();
+    let mut router = pieces(&plan, &site);
+    let after = pieces(&next, &site);
+    let changes = next.changes(Some(&plan));
+    apply(&mut router, &changes[&site], &after);
+    assert_eq!(router, after);
+}
