@@ -12,6 +12,7 @@ pub mod path;
 pub mod policy;
 pub mod router;
 pub mod secret;
+pub mod series;
 pub mod time;
 pub mod view;
 pub mod wireguard;

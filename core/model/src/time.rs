@@ -4,6 +4,10 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+/// A point in time as people and databases know it: milliseconds since 1970-01-01 UTC. It knows no time
+/// zones and no summer time, so it neither stands still nor repeats itself because of them.
+pub type Millis = i64;
+
 /// A point on the shell's monotonic clock, in nanoseconds since an origin of the shell's choice.
 ///
 /// [`std::time::Instant`] cannot be written to a recording and read back on another machine; this

@@ -10,8 +10,10 @@ use sqlx::{Any, AnyPool, Executor as _, SqlSafeStr as _, Transaction};
 use crate::error::StoreError;
 
 /// Tables, in the order in which they came to be. A migration that was released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "intent", include_str!("../migrations/0001_intent.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "intent", include_str!("../migrations/0001_intent.sql")),
+    (2, "series", include_str!("../migrations/0002_series.sql")),
+];
 
 /// How long a transaction waits for another one's to end, milliseconds.
 const BUSY: u32 = 10_000;
@@ -165,16 +167,38 @@ impl Store {
 
     /// A transaction that writes: of all controllers', one at a time.
     pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        self.write_after("LOCK TABLE generation IN EXCLUSIVE MODE")
+            .await
+    }
+
+    /// A transaction that writes series: one at a time. Where there are several locks, it does not
+    /// hold the one of those who change the intent.
+    pub(crate) async fn write_series(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        self.write_after("LOCK TABLE series_tier IN EXCLUSIVE MODE")
+            .await
+    }
+
+    async fn write_after(
+        &self,
+        lock: &'static str,
+    ) -> Result<Transaction<'static, Any>, StoreError> {
         match self.backend {
             Backend::Sqlite => Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?),
             Backend::Postgres => {
                 let mut transaction = self.pool.begin().await?;
-                transaction
-                    .execute("LOCK TABLE generation IN EXCLUSIVE MODE")
-                    .await?;
+                transaction.execute(lock).await?;
                 Ok(transaction)
             }
         }
+    }
+
+    /// A transaction that reads, and sees the database as it is at its first statement.
+    pub(crate) async fn snapshot(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        let begin = match self.backend {
+            Backend::Sqlite => "BEGIN",
+            Backend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.pool.begin_with(begin).await?)
     }
 
     /// Ends all connections, after what is under way.

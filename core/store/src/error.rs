@@ -104,6 +104,13 @@ impl fmt::Display for Conflict {
     }
 }
 
+/// What the database holds as text, as what it is.
+pub(crate) fn parsed<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt {
+        what: format!("the {what} {text:?}"),
+    })
+}
+
 fn list(conflicts: &[Conflict]) -> String {
     let words: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
     format!(

@@ -1,5 +1,6 @@
 //! What a controller keeps, in SQLite or PostgreSQL: the intent and all its generations, what people
-//! have changed and not committed, the numbers that were given, and what routers have said.
+//! have changed and not committed, the numbers that were given, what routers have said, and what was
+//! measured of paths.
 //!
 //! Every statement is the same for both databases. What is written is written in one transaction at a
 //! time, whichever of several controllers does it; readers see what was committed.
@@ -8,10 +9,12 @@ mod database;
 mod error;
 mod intents;
 mod numbers;
+mod series;
 
 pub use database::{Backend, Migration, Store};
 pub use error::{Conflict, StoreError};
 pub use intents::{Confirmation, Draft, Edit, Generation, Stored};
 
-/// Milliseconds since 1970-01-01 UTC.
-pub type Millis = i64;
+pub use series::{Added, Answer, SeriesId, Tended, TierSize};
+
+pub use patronus_model::time::Millis;

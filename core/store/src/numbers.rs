@@ -10,7 +10,7 @@ use sqlx::{Any, Row as _, Transaction};
 
 use crate::Millis;
 use crate::database::Store;
-use crate::error::StoreError;
+use crate::error::{StoreError, parsed};
 
 /// The pool of site numbers.
 const SITES: &str = "site";
@@ -179,10 +179,4 @@ fn fact(row: &AnyRow) -> Result<((SiteId, UplinkName), UplinkFacts), StoreError>
         address: address.map(|text| parsed(&text, "address")).transpose()?,
     };
     Ok(((parsed(&site, "site")?, parsed(&uplink, "uplink")?), facts))
-}
-
-fn parsed<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, StoreError> {
-    text.parse().map_err(|_| StoreError::Corrupt {
-        what: format!("the {what} {text:?}"),
-    })
 }

@@ -6,46 +6,16 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod on_both;
 mod postgres;
 
 use std::collections::BTreeMap;
 
+use on_both::on_both;
 use patronus_model::intent::{Allocations, Kind, ObjectId, UplinkFacts};
 use patronus_model::layout::HubIndex;
 use patronus_model::wireguard::PublicKey;
-use patronus_store::{Backend, Confirmation, Draft, Edit, Store, StoreError};
-
-/// Runs a test on a new, empty database of each kind.
-macro_rules! on_both {
-    ($($(#[$doc:meta])* async fn $name:ident($store:ident: Store) $body:block)+) => { $(
-        mod $name {
-            use super::*;
-
-            async fn test($store: Store) $body
-
-            #[tokio::test]
-            async fn sqlite() {
-                let folder = tempfile::tempdir().unwrap();
-                let url = format!("sqlite://{}/controller.db", folder.path().display());
-                let store = Store::open(&url).await.unwrap();
-                assert_eq!(store.backend(), Backend::Sqlite);
-                store.migrate().await.unwrap();
-                test(store.clone()).await;
-                store.close().await;
-            }
-
-            #[tokio::test]
-            async fn postgres() {
-                let url = postgres::new_database();
-                let store = Store::open(&url).await.unwrap();
-                assert_eq!(store.backend(), Backend::Postgres);
-                store.migrate().await.unwrap();
-                test(store.clone()).await;
-                store.close().await;
-            }
-        }
-    )+ };
-}
+use patronus_store::{Confirmation, Draft, Edit, Store, StoreError};
 
 fn class(name: &str) -> ObjectId {
     ObjectId::new(Kind::Class, name)

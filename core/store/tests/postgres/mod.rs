@@ -10,10 +10,10 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Ends the server, and removes its folder `$0`, when it is told to. Nothing in there is worth the
-/// time that it takes to get it onto a disk.
+/// Ends the server, and removes its folder `$0`, when it is told to. `$2` says whether a commit waits
+/// for the disk.
 const KEEPER: &str = r#"
-"$1/postgres" -D "$0/data" -k "$0" -h "" -c fsync=off -c full_page_writes=off \
+"$1/postgres" -D "$0/data" -k "$0" -h "" -c fsync="$2" -c full_page_writes="$2" \
     -c shared_memory_type=mmap -c dynamic_shared_memory_type=mmap >"$0/log" 2>&1 &
 pid=$!
 trap 'kill -QUIT $pid; wait $pid; rm -rf "$0"; exit' TERM
@@ -23,9 +23,10 @@ wait $pid
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-/// The URL of a database that nobody has used.
-pub(crate) fn new_database() -> String {
-    let folder = FOLDER.get_or_init(start);
+/// The URL of a database that nobody has used. For all but measurements, nothing in there is worth the
+/// time that it takes to get it onto a disk: the first who asks says whether it is.
+pub(crate) fn new_database(durable: bool) -> String {
+    let folder = FOLDER.get_or_init(|| start(durable));
     let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let created = psql(folder, &format!("CREATE DATABASE {name}"));
     assert!(created, "PostgreSQL makes no database");
@@ -33,7 +34,7 @@ pub(crate) fn new_database() -> String {
     format!("postgres://postgres@{host}/{name}")
 }
 
-fn start() -> PathBuf {
+fn start(durable: bool) -> PathBuf {
     let programs = programs();
     let folder = tempfile::Builder::new()
         .prefix("patronus-postgres-")
@@ -64,7 +65,7 @@ fn start() -> PathBuf {
     ]);
     let made = initdb.arg(&data).stdout(Stdio::null()).status().unwrap();
     assert!(made.success(), "initdb failed");
-    keep(&folder, &programs, as_user);
+    keep(&folder, &programs, as_user, durable);
     let began = Instant::now();
     while !psql(&folder, "SELECT 1") {
         let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
@@ -76,12 +77,13 @@ fn start() -> PathBuf {
 
 /// Starts the server from a thread that lives as long as this process: the signal at a parent's death
 /// is sent when the thread ends that started the child.
-fn keep(folder: &Path, programs: &Path, as_user: Vec<String>) {
+fn keep(folder: &Path, programs: &Path, as_user: Vec<String>, durable: bool) {
     let mut keeper = Command::new("setpriv");
     keeper
         .args(as_user)
         .args(["--pdeathsig=TERM", "sh", "-c", KEEPER]);
-    keeper.arg(folder).arg(programs).current_dir("/");
+    let fsync = if durable { "on" } else { "off" };
+    keeper.arg(folder).arg(programs).arg(fsync).current_dir("/");
     let (started, is_started) = mpsc::channel();
     thread::spawn(move || {
         let child = keeper.spawn();
