@@ -25,7 +25,7 @@ setup: ## Install the Debian packages that labs, tests and the demo need
 	@packaging/setup.sh lab package system database
 
 .PHONY: setup-lab
-setup-lab: ## Install only what the demo and the benchmarks need
+setup-lab: ## Install only what the demo needs
 	@packaging/setup.sh lab
 
 .PHONY: build
@@ -69,9 +69,17 @@ fmt: ## Format the code
 update-golden: ## Rewrite golden files, schemas and references from the code
 	UPDATE_EXPECT=1 $(CARGO) test --locked --workspace --no-fail-fast
 
+.PHONY: setup-bench
+setup-bench: ## Install only what the demo and the benchmarks need
+	@packaging/setup.sh lab database
+
 .PHONY: bench
-bench: setup-lab build ## Measure everything, side by side with what it should beat
+bench: setup-bench build ## Measure everything, side by side with what it should beat
 	$(AS_ROOT) $(TARGET)/release/patronus-bench all
+
+.PHONY: bench-series
+bench-series: setup-bench build ## Measure what series of paths cost, in SQLite and in PostgreSQL
+	$(AS_ROOT) $(TARGET)/release/patronus-bench series
 
 .PHONY: deb
 deb: build ## Build the Debian package into target/deb

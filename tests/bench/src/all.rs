@@ -23,10 +23,11 @@ pub struct Arguments {
 }
 
 /// Quick ones first.
-const RECIPES: [&str; 8] = [
+const RECIPES: [&str; 9] = [
     "engine",
     "nexthop",
     "memory",
+    "series",
     "throughput",
     "bfd",
     "failover",

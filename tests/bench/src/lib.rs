@@ -12,5 +12,6 @@ pub mod nexthop;
 pub mod report;
 pub mod restart;
 pub mod samples;
+pub mod series;
 pub mod steady;
 pub mod throughput;

@@ -1,7 +1,9 @@
 //! `patronus-bench`: one subcommand per recipe.
 
 use clap::{Parser, Subcommand};
-use patronus_bench::{all, bfd, engine, failover, memory, nexthop, restart, steady, throughput};
+use patronus_bench::{
+    all, bfd, engine, failover, memory, nexthop, restart, series, steady, throughput,
+};
 
 /// Measures Patronus beside other software on this machine, and writes target/bench/RECIPE.json.
 #[derive(Parser)]
@@ -29,6 +31,8 @@ enum Recipe {
     Memory(memory::Arguments),
     /// What it costs that a process dies under traffic.
     Restart(restart::Arguments),
+    /// What the series of 1,000 paths cost in SQLite, and in PostgreSQL.
+    Series(series::Arguments),
     /// Moves and losses in ten minutes in which nothing fails.
     Steady(steady::Arguments),
     /// Internal: the speaker that `bfd` starts in a namespace.
@@ -48,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Recipe::Throughput(arguments) => throughput::run(&arguments),
         Recipe::Memory(arguments) => memory::run(&arguments),
         Recipe::Restart(arguments) => restart::run(&arguments),
+        Recipe::Series(arguments) => series::run(&arguments),
         Recipe::Steady(arguments) => steady::run(&arguments),
         Recipe::All(arguments) => all::run(&arguments),
         Recipe::FarEnds(arguments) => memory::far_ends::run(&arguments),

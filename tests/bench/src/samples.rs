@@ -19,6 +19,12 @@ impl Samples {
         self.at(0.95)
     }
 
+    /// Exceeded by one value in a hundred.
+    #[must_use]
+    pub fn p99(&self) -> f64 {
+        self.at(0.99)
+    }
+
     /// The greatest.
     #[must_use]
     pub fn max(&self) -> f64 {

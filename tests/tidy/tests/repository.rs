@@ -56,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "patronus-daemon",
             "patronus-lab",
             "patronus-e2e",
+            "patronus-store",
         ],
     ),
     ("patronus-tidy", &[]),
