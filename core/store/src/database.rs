@@ -10,9 +10,10 @@ use sqlx::{Any, AnyPool, Executor as _, SqlSafeStr as _, Transaction};
 use crate::error::StoreError;
 
 /// Tables, in the order in which they came to be. A migration that was released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "intent", include_str!("../migrations/0001_intent.sql")),
     (2, "series", include_str!("../migrations/0002_series.sql")),
+    (3, "access", include_str!("../migrations/0003_access.sql")),
 ];
 
 /// How long a transaction waits for another one's to end, milliseconds.
@@ -208,7 +209,7 @@ impl Store {
 }
 
 fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.map(|(version, name, sql)| {
+    let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
         sqlx::migrate::Migration::new(
             version,
             Cow::Borrowed(name),
@@ -218,7 +219,7 @@ fn migrator() -> Migrator {
         )
     });
     Migrator {
-        migrations: Cow::Owned(migrations.to_vec()),
+        migrations: Cow::Owned(migrations.collect()),
         ..Migrator::DEFAULT
     }
 }

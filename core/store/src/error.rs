@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use patronus_access::{UserId, UserName};
 use patronus_model::intent::ObjectId;
 
 /// Why something could not be read or written. Nothing was changed then.
@@ -68,6 +69,27 @@ pub enum StoreError {
     /// There is no such generation.
     #[error("there is no generation {0}")]
     NoGeneration(i64),
+    /// There is another user of that name.
+    #[error("there is a user {0} already")]
+    UserExists(UserName),
+    /// There is no such user, or the user may not log in.
+    #[error("there is no user with the id {0}, or not one who may log in")]
+    NoUser(UserId),
+    /// The password that was checked is not the user's any more.
+    #[error("the password was changed meanwhile: log in again")]
+    PasswordChanged,
+    /// Nobody would be left who could undo it.
+    #[error(
+        "this is the last admin who can log in, and there has to be one: make another user an \
+         admin first"
+    )]
+    LastAdmin,
+    /// It cannot be written down.
+    #[error("the audit log cannot hold {what}")]
+    Unwritable {
+        /// What it is.
+        what: &'static str,
+    },
     /// What the database holds cannot be: a bug, or somebody's hand.
     #[error("the database holds {what}, which cannot be")]
     Corrupt {

@@ -4,7 +4,7 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
-use patronus_store::{Store, StoreError};
+use patronus_store::{Migration, Store, StoreError};
 use sqlx::any::AnyPoolOptions;
 
 /// A database in a folder of its own.
@@ -35,6 +35,32 @@ async fn what_would_be_done_is_told_and_not_done() {
     assert_eq!(store.migrate().await.unwrap(), []);
     store.ready().await.unwrap();
     assert_eq!(store.head().await.unwrap(), None);
+}
+
+/// What was released is at schema 1, and keeps what it has.
+#[tokio::test]
+async fn a_database_of_the_first_version_gets_what_came_since() {
+    let (_folder, url, store) = new().await;
+    store.migrate().await.unwrap();
+    for sql in [
+        "INSERT INTO generation (number, committed_at, author, comment) VALUES (1, 2, 'a', 'b')",
+        "DROP TABLE session",
+        "DROP TABLE api_token",
+        "DROP TABLE account",
+        "DROP TABLE signing_key",
+        "DROP TABLE audit",
+        "DELETE FROM _sqlx_migrations WHERE version = 3",
+    ] {
+        by_hand(&url, sql).await;
+    }
+    let names = |steps: Vec<Migration>| -> Vec<String> {
+        steps.into_iter().map(|step| step.name).collect()
+    };
+    assert!(matches!(store.ready().await, Err(StoreError::Older { .. })));
+    assert_eq!(names(store.migrate().await.unwrap()), ["access"]);
+    store.ready().await.unwrap();
+    assert_eq!(store.head().await.unwrap().unwrap().author, "a");
+    assert!(store.users().await.unwrap().is_empty());
 }
 
 #[tokio::test]
