@@ -2,14 +2,13 @@
 //! same thing in the same way.
 
 pub(crate) mod elsewhere;
+pub(crate) mod flow;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
 use patronus_model::path::PathState;
-use patronus_model::policy::Mismatch;
-use patronus_model::view::{ChoiceView, Explanation, LanState, LanView, Outcome, WithdrawnView};
+use patronus_model::view::ChoiceView;
 
 use crate::names::Names;
 
@@ -269,7 +268,10 @@ pub(crate) fn reason(reason: Reason, before: Option<&str>) -> String {
 pub(crate) fn verdict(rank: u32, candidate: &Candidate) -> String {
     let (state, cause) = (candidate.state, candidate.cause);
     match (candidate.verdict, state) {
-        (Verdict::Chosen, _) => "chosen".to_owned(),
+        (Verdict::Chosen, PathState::Up) => "chosen".to_owned(),
+        (Verdict::Chosen, PathState::Degraded | PathState::Down | PathState::Unknown) => {
+            format!("chosen, although {state}: {cause}")
+        }
         (Verdict::NotViable, PathState::Down | PathState::Unknown) => format!("{state}: {cause}"),
         (Verdict::NotViable, PathState::Up | PathState::Degraded) => {
             "usable, but nothing has failed that would be worth a move".to_owned()
@@ -342,110 +344,6 @@ fn after_failure(names: &Names, choice: &ChoiceView, rest: &[Candidate]) -> Opti
             names.join(" or ")
         )
     })
-}
-
-/// Why a flow ends up as it does.
-pub(crate) fn because(explanation: &Explanation) -> String {
-    let destination = explanation.flow.destination;
-    match &explanation.outcome {
-        Outcome::Dropped => match explanation.policies.last() {
-            Some((policy, None)) => format!("policy {policy} drops it"),
-            Some((_, Some(_))) | None => "a policy drops it".to_owned(),
-        },
-        Outcome::Own { .. } => {
-            format!("{destination} is an address of this router: the packet ends here")
-        }
-        Outcome::NotOverlay { foreign, .. } => {
-            elsewhere::not_overlay(destination, foreign.as_ref())
-        }
-        Outcome::Unreachable {
-            misrouted: Some((prefix, by)),
-            ..
-        } => elsewhere::misrouted(prefix, by),
-        Outcome::Unreachable { withdrawn, lan, .. } => {
-            unreachable(destination, withdrawn.as_ref(), lan.as_ref())
-        }
-        Outcome::Routed { site, choice, .. } => match choice.path {
-            Some(_) => reason(choice.reason, None),
-            None => format!("there is no path to {site}"),
-        },
-    }
-}
-
-/// Policies are asked of the packet that opens a connection, and only at the site where it enters:
-/// see the chain `prerouting`.
-pub(crate) fn replies(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Routed { site, .. } => Some(format!(
-            "come in the same class, on a path that {site} chooses; connections that {site} opens \
-             have their class from there, in both directions"
-        )),
-        Outcome::Dropped => Some(
-            "pass, in connections that another site opens: only its own policies drop those"
-                .to_owned(),
-        ),
-        Outcome::Own { .. } | Outcome::NotOverlay { .. } | Outcome::Unreachable { .. } => None,
-    }
-}
-
-/// Why an address in a LAN of ours cannot be reached.
-fn away(destination: IpAddr, lan: &LanView) -> String {
-    let interface = &lan.interface;
-    let lies = match lan.state {
-        LanState::Missing => format!("whose interface {interface} does not exist"),
-        LanState::Down => format!("whose interface {interface} is down or has no carrier"),
-        LanState::Up if lan.addresses.is_empty() => {
-            format!("whose interface {interface} has no address")
-        }
-        LanState::Up => {
-            format!("but in no network of its interface {interface}, and no route leads there")
-        }
-        LanState::Unknown => format!("of whose interface {interface} nothing is known yet"),
-    };
-    format!(
-        "{destination} is in a LAN of this site, {lies}: it is refused rather than sent elsewhere"
-    )
-}
-
-fn unreachable(
-    destination: IpAddr,
-    withdrawn: Option<&WithdrawnView>,
-    lan: Option<&LanView>,
-) -> String {
-    if let Some(lan) = lan {
-        return away(destination, lan);
-    }
-    let refused = "it is refused rather than sent in the clear";
-    let Some(withdrawn) = withdrawn else {
-        return format!(
-            "{destination} belongs to the overlay, but no site announces it: {refused}"
-        );
-    };
-    let prefix = withdrawn.prefix;
-    let last = match &withdrawn.last {
-        Some((site, ago)) => format!("{site} announced until {} ago", span(*ago)),
-        None => "was announced before patronusd started".to_owned(),
-    };
-    let forget = match withdrawn.configured {
-        true => String::new(),
-        false => format!(". If that was a mistake: `patronus forget {prefix}`"),
-    };
-    format!(
-        "{destination} is in {prefix}, which {last}, and no site announces now: {refused}{forget}"
-    )
-}
-
-/// The condition of a policy that a flow does not meet.
-pub(crate) const fn mismatch(mismatch: Mismatch) -> &'static str {
-    match mismatch {
-        Mismatch::Source => "another source",
-        Mismatch::Destination => "another destination",
-        Mismatch::Protocol => "another protocol",
-        Mismatch::SourcePort => "another source port",
-        Mismatch::DestinationPort => "another destination port",
-        Mismatch::Dscp => "another DSCP",
-        Mismatch::Ingress => "another ingress interface",
-    }
 }
 
 fn path_to(names: &Names, path: patronus_model::ids::PathId) -> String {

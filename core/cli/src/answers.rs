@@ -283,6 +283,7 @@ pub(crate) struct Candidate {
     pub(crate) path: PathRef,
     pub(crate) latency_ms: Option<f64>,
     pub(crate) packet_loss_pct: Option<f64>,
+    pub(crate) status: Status,
     pub(crate) cost: Option<u32>,
     pub(crate) verdict: String,
     pub(crate) why: String,

@@ -175,6 +175,10 @@ fn a_flow_is_explained() {
     check(Canned::usual(), &own, 0, "is an address of this router");
     let lost = ["explain", "--src", "10.1.0.5", "--dst", "10.9.0.9"];
     check(Canned::usual(), &lost, 1, "no site announces it");
+    let cut = ["explain", "--src", "10.1.0.5", "--dst", "10.4.0.9"];
+    check(Canned::usual(), &cut, 1, "no path to tromso is up");
+    let cut = [&cut[..], &["--json"]].concat();
+    check(Canned::usual(), &cut, 1, "\"outcome\": \"no_path\"");
 }
 
 #[test]

@@ -141,6 +141,22 @@ pub struct ChoiceView {
     pub candidates: Vec<Candidate>,
 }
 
+impl ChoiceView {
+    /// The path where its traffic is, if that is down. One of which nothing is known may carry
+    /// packets, as it does while the far end's daemon is restarted.
+    #[must_use]
+    pub fn dead(&self) -> Option<&Candidate> {
+        let mut candidates = self.candidates.iter();
+        candidates.find(|it| Some(it.path) == self.path && it.state == PathState::Down)
+    }
+
+    /// Whether its packets are lost, as it has no path or one that is down.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.path.is_none() || self.dead().is_some()
+    }
+}
+
 /// A path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PathView {

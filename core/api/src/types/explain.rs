@@ -28,16 +28,16 @@ pub(crate) struct Explanation {
     class: Option<String>,
     /// How the class picks its paths, in words.
     strategy: Option<String>,
-    /// The route that the destination follows, for `routed`.
+    /// The route that the destination follows, for `routed` and `no_path`.
     route: Option<String>,
-    /// The site where it goes, for `routed`.
+    /// The site where it goes, for `routed` and `no_path`.
     dest_site_id: Option<ID>,
-    /// Where that route is known from, for `routed`.
+    /// Where that route is known from, for `routed` and `no_path`.
     route_origin: Option<Origin>,
     /// What was announced and is not any more, for `unreachable`, if the destination is in such a
     /// prefix.
     withdrawn: Option<WithdrawnPrefix>,
-    /// The path, and why this one, for `routed`.
+    /// The path, and why this one, for `routed` and `no_path`.
     choice: Option<Choice>,
     /// What holds for packets that answer, and for connections opened at the other site, in words;
     /// `null` where the class makes no difference to them.
@@ -79,7 +79,7 @@ impl Explanation {
                 .map(|(name, miss)| PolicyCheck::new(from, name, *miss))
                 .collect(),
             outcome,
-            because: words::because(explained),
+            because: words::flow::because(&from.names, explained),
             policy: matched.map(|(name, _)| name.to_string()),
             strategy: class.as_ref().and_then(strategy),
             class,
@@ -96,7 +96,7 @@ impl Explanation {
                 | view::Outcome::Routed { .. } => None,
             },
             choice: routed.map(|(_, _, choice, _)| Choice::new(from, choice)),
-            replies: words::replies(&explained.outcome),
+            replies: words::flow::replies(&explained.outcome),
         }
     }
 }
@@ -107,7 +107,13 @@ fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
         view::Outcome::Own { class } => (Outcome::Own, Some(class.to_string())),
         view::Outcome::NotOverlay { class, .. } => (Outcome::NotOverlay, Some(class.to_string())),
         view::Outcome::Unreachable { class, .. } => (Outcome::Unreachable, Some(class.to_string())),
-        view::Outcome::Routed { class, .. } => (Outcome::Routed, Some(class.to_string())),
+        view::Outcome::Routed { class, choice, .. } => {
+            let outcome = match choice.is_lost() {
+                true => Outcome::NoPath,
+                false => Outcome::Routed,
+            };
+            (outcome, Some(class.to_string()))
+        }
     }
 }
 
@@ -117,6 +123,9 @@ fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
 pub(crate) enum Outcome {
     /// It travels to a site.
     Routed,
+    /// It belongs to a site, but the path where its traffic is is down, or there is none: its packets
+    /// are lost.
+    NoPath,
     /// A policy drops it.
     Dropped,
     /// Its destination is the router itself.
@@ -207,7 +216,7 @@ impl PolicyCheck {
             policy: name.to_string(),
             priority: policy.map(|policy| policy.priority),
             matched: mismatch.is_none(),
-            mismatch: mismatch.map(|mismatch| words::mismatch(mismatch).to_owned()),
+            mismatch: mismatch.map(|mismatch| words::flow::mismatch(mismatch).to_owned()),
         }
     }
 }

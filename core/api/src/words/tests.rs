@@ -4,6 +4,8 @@ use patronus_model::event::{Event, UplinkFault};
 use patronus_model::ids::{ClassId, SiteNumber};
 use patronus_model::path::{Measurement, PathCause};
 
+use patronus_model::view::{Explanation, LanState, LanView, Outcome};
+
 use super::*;
 use crate::canned;
 
@@ -375,16 +377,19 @@ fn an_address_in_a_lan_that_is_away_is_not_said_to_be_unannounced() {
             state,
             addresses: address.map(|it| it.parse().unwrap()).into_iter().collect(),
         };
-        let said = because(&Explanation {
-            flow: flow.clone(),
-            policies: Vec::new(),
-            outcome: Outcome::Unreachable {
-                class: "bulk".parse().unwrap(),
-                withdrawn: None,
-                lan: Some(lan),
-                misrouted: None,
+        let said = flow::because(
+            &names(),
+            &Explanation {
+                flow: flow.clone(),
+                policies: Vec::new(),
+                outcome: Outcome::Unreachable {
+                    class: "bulk".parse().unwrap(),
+                    withdrawn: None,
+                    lan: Some(lan),
+                    misrouted: None,
+                },
             },
-        });
+        );
         let rest = said
             .strip_prefix("10.1.0.77 is in a LAN of this site, ")
             .unwrap();

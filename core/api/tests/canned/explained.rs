@@ -1,10 +1,12 @@
 //! Why flows go where they go.
 
+use patronus_model::event::{Reason, Verdict};
 use patronus_model::kernel::Foreign;
+use patronus_model::path::{Measurement, PathCause, PathState};
 use patronus_model::policy::{Flow, Mismatch};
-use patronus_model::view::{Explanation, Outcome, RouteOrigin, WithdrawnView};
+use patronus_model::view::{ChoiceView, Explanation, Outcome, RouteOrigin, WithdrawnView};
 
-use super::{MINUTE, by_lan, site};
+use super::{MINUTE, by_lan, candidates, path_id, site};
 
 pub(super) fn explain(flow: Flow) -> Explanation {
     let telnet = ("no-telnet".parse().unwrap(), Some(Mismatch::Protocol));
@@ -22,6 +24,13 @@ pub(super) fn explain(flow: Flow) -> Explanation {
             origin: RouteOrigin::Stale,
             site: "oslo".parse().unwrap(),
             choice: site("oslo", 3).choices.remove(1),
+        },
+        "10.4.0.9" => Outcome::Routed {
+            class: "voice".parse().unwrap(),
+            route: "10.4.0.0/16".parse().unwrap(),
+            origin: RouteOrigin::Bgp,
+            site: "tromso".parse().unwrap(),
+            choice: cut_off(),
         },
         "10.1.0.1" => Outcome::Own {
             class: "bulk".parse().unwrap(),
@@ -69,5 +78,24 @@ pub(super) fn explain(flow: Flow) -> Explanation {
         flow,
         policies: vec![telnet, ("voice-first".parse().unwrap(), matched)],
         outcome,
+    }
+}
+
+/// How voice sees a site all of whose paths are down.
+fn cut_off() -> ChoiceView {
+    let mut candidates = candidates(4);
+    for candidate in &mut candidates {
+        (candidate.state, candidate.cause) = (PathState::Down, PathCause::Silent);
+        candidate.measured = Measurement::default();
+        candidate.verdict = match candidate.path == path_id(4, 2, 1) {
+            true => Verdict::Chosen,
+            false => Verdict::NotViable,
+        };
+    }
+    ChoiceView {
+        path: Some(path_id(4, 2, 1)),
+        reason: Reason::AllSilent,
+        candidates,
+        ..site("tromso", 4).choices.remove(0)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Shown, View, part};
-use crate::answers::{Candidate, Choice, Explanation, Flow};
+use crate::answers::{Candidate, Choice, Explanation, Flow, Status};
 use crate::layout::{KEY_WIDTH, Page, Text, Tone, width_of};
 use crate::trouble::Trouble;
 use crate::units;
@@ -59,10 +59,11 @@ impl View for Explain {
             };
             page.field("route", format!("{route} of {site}{kept}"));
         }
+        if explained.outcome != "routed" {
+            page.field("outcome", outcome(&explained));
+        }
         if let Some(choice) = &explained.choice {
             page.field("path", path(choice));
-        } else {
-            page.field("outcome", outcome(&explained.outcome));
         }
         page.field("because", explained.because.clone());
         if let Some(choice) = &explained.choice {
@@ -75,12 +76,8 @@ impl View for Explain {
             page.field("replies", replies.clone());
         }
         passed_over(&explained, &mut page);
-        let carried = match explained.outcome.as_str() {
-            "routed" => explained.choice.is_some_and(|choice| choice.path.is_some()),
-            "unreachable" => false,
-            // It goes where the configuration says that it should.
-            _ => true,
-        };
+        // The others go where the configuration says that they should.
+        let carried = !matches!(explained.outcome.as_str(), "no_path" | "unreachable");
         Ok(Shown {
             page,
             well: carried,
@@ -133,19 +130,41 @@ fn path(choice: &Choice) -> Text {
         Some(path) => {
             let cost = cost_of_chosen(&choice.candidates);
             let since = format!(", for {}{cost}", units::span(choice.since_ms));
-            Text::toned(Tone::Strong, path.name()).then(since)
+            let chosen = choice.candidates.iter().find(|c| c.verdict == "chosen");
+            let state = match chosen.map(|chosen| chosen.status) {
+                Some(Status::Down) => Text::from(", ").then(Text::toned(Tone::Bad, "○ down")),
+                Some(Status::Degraded) => ", degraded".into(),
+                Some(Status::Unknown | Status::Init) => ", of which nothing is known yet".into(),
+                Some(Status::Up) | None => Text::from(""),
+            };
+            Text::toned(Tone::Strong, path.name())
+                .then(since)
+                .then(state)
         }
         None => Text::toned(Tone::Bad, "○ none"),
     }
 }
 
-fn outcome(outcome: &str) -> Text {
-    match outcome {
+fn outcome(explained: &Explanation) -> Text {
+    match explained.outcome.as_str() {
         "dropped" => Text::toned(Tone::Bad, "○ dropped"),
+        "no_path" => Text::toned(Tone::Bad, lost(explained)),
         "unreachable" => Text::toned(Tone::Bad, "○ unreachable"),
         "own" => "ends at this router".into(),
         "not_overlay" => "not in the overlay".into(),
         other => other.into(),
+    }
+}
+
+fn lost(explained: &Explanation) -> String {
+    let mut candidates = explained.choice.iter().flat_map(|it| &it.candidates);
+    let lives = |it: &Candidate| matches!(it.status, Status::Up | Status::Degraded);
+    match &explained.dest_site_id {
+        Some(site) if !candidates.any(lives) => {
+            format!("○ packets are lost: no path to {site} is up")
+        }
+        // Traffic waits for it, for a moment.
+        _ => "○ packets are lost: their path is down".to_owned(),
     }
 }
 

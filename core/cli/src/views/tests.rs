@@ -185,6 +185,13 @@ async fn explanations() {
     let canned = Canned::usual;
     check("explain", canned(), &explain("10.2.0.9", 5060), true).await;
     check("explain-ipv6", canned(), &explain("fd00:2::9", 5060), true).await;
+    check(
+        "explain-no-path",
+        canned(),
+        &explain("10.4.0.9", 5060),
+        false,
+    )
+    .await;
     check("explain-cost", canned(), &explain("10.3.0.9", 80), true).await;
     check("explain-dropped", canned(), &explain("10.2.0.9", 23), true).await;
     check(
