@@ -1,6 +1,7 @@
 //! Whether everything is well, and if not, what is wrong: the causes, not all their consequences.
 
 mod handshakes;
+mod sessions;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -36,7 +37,7 @@ pub(crate) fn problems(from: &Snapshot, bgp: &BgpView, handshakes: &Handshakes) 
         .chain(sites(from, handshakes))
         .chain(paths(from, handshakes))
         .chain(daemons(bgp))
-        .chain(neighbors(from, bgp))
+        .chain(sessions::down(from, bgp))
         .chain(silent(from, bgp))
         .chain(misrouted(from))
         .chain(cuts(from))
@@ -195,50 +196,6 @@ fn unit_of(daemon: &str) -> &'static str {
         _ => "patronus-frr",
     }
 }
-
-/// BGP sessions that are down, unless their site is the problem, or bgpd, without which nothing is
-/// known of any.
-fn neighbors(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
-    let site_is_well = |id| {
-        from.site_by_id(id)
-            .is_none_or(|s| site::is_reachable(from, s))
-    };
-    let mut daemons = bgp.daemons.iter();
-    let away = daemons.any(|it| it.name == "bgpd" && it.version.is_none());
-    bgp.neighbors
-        .iter()
-        .filter(move |n| !away && !n.established && n.site.as_ref().is_none_or(site_is_well))
-        .map(|neighbor| {
-            let name = &neighbor.description;
-            let why = neighbor.last_error.as_ref();
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
-            let hint = bad_peer_as(bgp, neighbor).unwrap_or_default();
-            let message = format!(
-                "BGP session with {name} ({}) is down: {}{why}{hint}",
-                neighbor.address, neighbor.state
-            );
-            problem(PathStatus::Down, message)
-        })
-}
-
-/// What to compare when one end takes the other for another AS than it is. Which of the two is wrong,
-/// neither can know.
-fn bad_peer_as(bgp: &BgpView, neighbor: &NeighborView) -> Option<String> {
-    let why = neighbor.last_error.as_deref()?;
-    let (ours, _) = bgp.local.filter(|_| why.contains(BAD_PEER_AS))?;
-    let theirs = neighbor.remote_asn;
-    let compare = match &neighbor.site {
-        Some(site) => format!("bgp.asn and sites in the file of {site}"),
-        None => "what is configured there".to_owned(),
-    };
-    Some(format!(
-        ". Here we are AS {ours} and it is AS {theirs}: compare that with {compare}"
-    ))
-}
-
-/// What FRR calls a number that is not the one configured (RFC 4271 section 6.2): the same in 8.4 and
-/// in 10.3.
-const BAD_PEER_AS: &str = "Bad Peer AS";
 
 /// How long prefixes may take to come after a BGP session is established, and to get into force.
 const CONVERGENCE: Duration = Duration::from_secs(10);

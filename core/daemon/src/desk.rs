@@ -299,6 +299,7 @@ fn neighbor_view(
         description: configured.description.clone(),
         site: site.map(|site| site.id.clone()),
         remote_asn: configured.remote_asn.get(),
+        password: configured.password.is_some(),
         state: status.map_or_else(|| "unknown".to_owned(), |status| status.state.to_string()),
         established: status.is_some_and(|status| status.state == SessionState::Established),
         since: status.and_then(|status| status.changed),

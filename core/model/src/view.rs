@@ -487,6 +487,8 @@ pub struct NeighborView {
     pub site: Option<SiteId>,
     /// Its AS.
     pub remote_asn: u32,
+    /// Whether a password is configured for it.
+    pub password: bool,
     /// The state of the session, exactly as the daemon calls it.
     pub state: String,
     /// Whether routes are exchanged.

@@ -209,6 +209,67 @@ fn a_session_with_another_as_than_is_configured_says_what_to_compare() {
 }
 
 #[test]
+fn a_session_to_which_no_connection_is_made_asks_for_the_passwords() {
+    let hint = |here| {
+        format!(
+            ". Is bgpd running there, and do both ends have the same password? There is {here} here, \
+             and packets without the right one are dropped without a word"
+        )
+    };
+    let (one, none, minute) = (hint("one"), hint("none"), Some(Duration::from_secs(60)));
+    let notified = "BGP Notification received: Cease/Other Configuration Change";
+    let admin = "BGP Notification received: Cease/Administrative Shutdown";
+    for (state, password, error, since, expected) in [
+        (
+            "Connect",
+            true,
+            "Waiting for peer OPEN",
+            minute,
+            one.as_str(),
+        ),
+        ("Active", false, notified, minute, &none),
+        ("Active", false, "Waiting for peer OPEN", None, &none),
+        ("Idle", true, notified, minute, &one),
+        ("Idle", false, notified, minute, ""),
+        ("Active", true, admin, minute, ""),
+        ("Idle (Admin)", true, notified, minute, ""),
+        // It has only just gone down.
+        ("Active", true, notified, Some(Duration::from_secs(3)), ""),
+    ] {
+        let spoil = |_: &mut RouterView, bgp: &mut BgpView| {
+            let neighbor = &mut bgp.neighbors[0];
+            (neighbor.established, neighbor.state) = (false, state.to_owned());
+            (neighbor.password, neighbor.since) = (password, since);
+            neighbor.last_error = Some(error.to_owned());
+        };
+        let said =
+            format!("BGP session with lisbon (10.255.0.2) is down: {state}: {error}{expected}");
+        check(spoil, &[&said]);
+    }
+}
+
+#[test]
+fn a_session_with_too_many_prefixes_names_the_limit_and_where_it_is() {
+    let sent = "BGP Notification send: Cease/Maximum Number of Prefixes Reached";
+    let received = "BGP Notification received: Cease/Maximum Number of Prefixes Reached";
+    let here = "It announces more prefixes than bgp.maximum_prefixes allows here: announce fewer \
+                there, or raise it and reload. Otherwise bgpd tries again after five minutes";
+    let there = "We announce more prefixes than bgp.maximum_prefixes in the file of lisbon allows: \
+                 announce fewer, or have it raised there. A patronusd there tries again after five \
+                 minutes";
+    for (state, error, expected) in [("Idle (PfxCt)", sent, here), ("Active", received, there)] {
+        let spoil = |_: &mut RouterView, bgp: &mut BgpView| {
+            let neighbor = &mut bgp.neighbors[0];
+            (neighbor.established, neighbor.state) = (false, state.to_owned());
+            neighbor.last_error = Some(error.to_owned());
+        };
+        let said =
+            format!("BGP session with lisbon (10.255.0.2) is down: {state}: {error}. {expected}");
+        check(spoil, &[&said]);
+    }
+}
+
+#[test]
 fn a_file_that_was_refused_is_a_problem_until_one_is_accepted() {
     check(
         |view, _| view.refused = Some("config.yaml:3:5: site: no\nmore".to_owned()),

@@ -65,6 +65,7 @@ pub fn bgp() -> BgpView {
         description: site.to_owned(),
         site: Some(site.parse().unwrap()),
         remote_asn: 65_000 + number,
+        password: false,
         state: state.to_owned(),
         established: state == "Established",
         since: (number < 4).then_some(HOUR),
