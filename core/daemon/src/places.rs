@@ -1,6 +1,6 @@
 //! Where the daemon finds and keeps things.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -62,14 +62,6 @@ impl Places {
             keys: patronus_linux::KeyStore::new(&self.keys()),
             wireguard_go: self.wireguard_go.clone(),
         }
-    }
-
-    /// A password file, as named in the configuration: relative to it.
-    #[must_use]
-    pub fn beside_config(&self, file: &Path) -> PathBuf {
-        self.config
-            .parent()
-            .map_or_else(|| file.to_owned(), |folder| folder.join(file))
     }
 }
 
