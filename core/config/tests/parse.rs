@@ -196,6 +196,33 @@ fn an_uplink_that_the_other_sites_will_look_for_elsewhere_is_warned_of() {
 }
 
 #[test]
+fn an_uplink_that_has_lost_its_key_is_warned_of() {
+    let text = example("minimal.yaml");
+    let before = read(&text);
+    let warnings = |other: bool| {
+        let outside = Outside {
+            public_key: &|name| {
+                let PublicKey(mut bytes) = key(name);
+                bytes[31] ^= u8::from(other);
+                Ok(PublicKey(bytes))
+            },
+            password: &|_| Ok(Secret::new("secret".to_owned())),
+            before: Some(&before),
+        };
+        let (_, found) = parse(&text, "c", &outside).unwrap();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(false), [""; 0]);
+    let found = warnings(true);
+    let words = [
+        "warning: uplinks[0].name: uplink fibre has another key than until now",
+        "give the key that `patronusd keys` prints for fibre to all other sites",
+    ];
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(words.iter().all(|it| found[0].contains(it)), "{found:?}");
+}
+
+#[test]
 fn an_as_that_the_other_sites_do_not_know_is_warned_of() {
     let with = |bgp: &str| format!("{}\nbgp: {bgp}\n", example("minimal.yaml"));
     let before = read(&with("{asn: 64512}"));

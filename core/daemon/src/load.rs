@@ -100,6 +100,7 @@ impl Loaded {
         let store = KeyStore::new(&places.keys());
         for (uplink, key) in &self.new_keys {
             let Err(error) = store.put(uplink, key) else {
+                tracing::warn!("{}", made(uplink));
                 continue;
             };
             // `patronusd keys` beside a daemon that starts: whoever is first has made the key.
@@ -113,6 +114,14 @@ impl Loaded {
         }
         Ok(self.parsed)
     }
+}
+
+/// Whether an uplink is new or has lost its key, nobody can know: the others need this one.
+fn made(uplink: &UplinkName) -> String {
+    format!(
+        "a new key was made for uplink {uplink}, as it had none: give what `patronusd keys` prints for \
+         it to all other sites"
+    )
 }
 
 /// Not more than a configuration can have, whatever the file is. Waits for no pipe: whoever reads is
@@ -226,8 +235,10 @@ mod tests {
     fn a_reload_says_which_uplinks_the_other_sites_will_look_for_elsewhere() {
         let directory = tempfile::tempdir().unwrap();
         let example = include_str!("../../../docs/examples/minimal.yaml");
-        let running = parsed(example);
         let places = |text: &str| places(directory.path(), text);
+        let loaded = load(&places(example)).unwrap_or_else(|error| panic!("{error}"));
+        let kept = loaded.keep(&places(example));
+        let (running, _) = kept.unwrap_or_else(|error| panic!("{error}"));
         let warnings = |text: &str| {
             let (_, found) = reload(&places(text), &running).unwrap_or_else(|e| panic!("{e}"));
             found.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -296,6 +307,27 @@ mod tests {
         assert_eq!(made(&good), config.uplinks.len());
         let (again, _) = reload(&good, &config).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(again, config, "the keys are the same");
+    }
+
+    #[test]
+    fn a_key_that_was_lost_is_told_of_when_another_takes_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml");
+        let places = places(directory.path(), example);
+        let reload = |running: &RouterConfig| {
+            let (config, found) = reload(&places, running).unwrap_or_else(|e| panic!("{e}"));
+            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            (config, found)
+        };
+        let loaded = load(&places).unwrap_or_else(|error| panic!("{error}"));
+        let (running, _) = loaded.keep(&places).unwrap_or_else(|e| panic!("{e}"));
+        fs::remove_file(places.keys().join("fibre")).unwrap();
+        let (replaced, found) = reload(&running);
+        assert_ne!(replaced, running);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let words = "uplink fibre has another key than until now";
+        assert!(found[0].contains(words), "{found:?}");
+        assert_eq!(reload(&replaced).1, [""; 0]);
     }
 
     #[test]

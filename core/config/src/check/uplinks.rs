@@ -53,6 +53,7 @@ fn renumbered(new: &Uplink, at: &At<file::Uplink>, before: &RouterConfig, sink: 
         let predecessor = uplinks.find(|old| old.slot == new.slot);
         return renamed(new, at, predecessor, sink);
     };
+    rekeyed(new, at, old, sink);
     let port = match old.listen_port == new.listen_port {
         true => String::new(),
         false => format!(
@@ -80,6 +81,23 @@ fn renumbered(new: &Uplink, at: &At<file::Uplink>, before: &RouterConfig, sink: 
         );
         sink.warning(at.value.listen_port.place(&at.place), problem, help);
     }
+}
+
+/// Warns of an uplink whose key is not what it was: the other sites have the old one.
+fn rekeyed(new: &Uplink, at: &At<file::Uplink>, old: &Uplink, sink: &mut Sink) {
+    if old.public_key == new.public_key {
+        return;
+    }
+    let name = &new.name;
+    let problem = format!(
+        "uplink {name} has another key than until now: its file was replaced, or was missing, so \
+         that a new one is made"
+    );
+    let help = format!(
+        "give the key that `patronusd keys` prints for {name} to all other sites; until then its \
+         paths are down. Or put the old file back and reload"
+    );
+    sink.warning(at.value.name.place(&at.place), problem, help);
 }
 
 /// Warns of an uplink in the place of another one, which has another key because keys are kept by
