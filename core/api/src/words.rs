@@ -286,6 +286,12 @@ pub(crate) fn verdict(rank: u32, candidate: &Candidate) -> String {
         (Verdict::HoldingDown { remaining }, _) => {
             format!("better, but not for long enough: {} more", span(remaining))
         }
+        (Verdict::Outdone { remaining }, _) => {
+            format!(
+                "better, but one that is better still is coming up: waits for that {} more",
+                span(remaining)
+            )
+        }
         (Verdict::Cooldown { remaining }, _) => {
             format!(
                 "better, but traffic moved a moment ago: {} more",
@@ -307,6 +313,10 @@ pub(crate) fn back(names: &Names, choice: &ChoiceView) -> Option<String> {
         match candidate.verdict {
             Verdict::HoldingDown { remaining } | Verdict::Cooldown { remaining } => Some(format!(
                 "to {to} in {}, if it stays better",
+                span(remaining)
+            )),
+            Verdict::Outdone { remaining } => Some(format!(
+                "to {to} in {}, unless a better one comes up",
                 span(remaining)
             )),
             Verdict::NotClearlyBetter => Some(format!("to {to} when it is clearly faster")),

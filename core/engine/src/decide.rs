@@ -402,7 +402,7 @@ impl Judge<'_> {
                 self.circumstances.settling,
                 self.now.since(self.choice.created),
             )
-            .map(|remaining| Verdict::HoldingDown { remaining }),
+            .map(|remaining| Verdict::Outdone { remaining }),
             Reason::PathDown(_)
             | Reason::PathGone
             | Reason::Initial

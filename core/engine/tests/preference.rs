@@ -8,7 +8,7 @@
 mod support;
 
 use patronus_engine::Input;
-use patronus_model::event::Reason;
+use patronus_model::event::{Reason, Verdict};
 use patronus_model::path::{Liveness, Measurement};
 use patronus_model::policy::Strategy;
 use support::*;
@@ -82,6 +82,21 @@ fn while_paths_come_up_traffic_takes_the_first_and_then_the_best() {
     // The best never comes: the second best is taken when the grace is over.
     let without_best = [(1, 1), (2, 2), (1, 2), (2, 1)];
     assert_eq!(ways(without_best, 1), [(2, 2), (1, 2)]);
+}
+
+#[test]
+fn a_path_that_waits_for_a_better_one_is_not_said_to_be_on_trial() {
+    let mut router = Router::new(config(2, vec![remote(2, 2, None)]), environment(2));
+    router.seconds(1);
+    for (local, remote) in [(2, 2), (1, 2)] {
+        router.bfd(path(2, local, remote), Liveness::Up);
+        router.seconds(1);
+    }
+    let view = router.engine.view(router.now, router.now).unwrap();
+    let candidates = &view.sites[0].choices[0].candidates;
+    let waits = candidates.iter().find(|it| it.path == path(2, 1, 2));
+    let verdict = waits.unwrap().verdict;
+    assert!(matches!(verdict, Verdict::Outdone { .. }), "{verdict:?}");
 }
 
 #[test]

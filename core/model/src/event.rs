@@ -262,6 +262,11 @@ pub enum Verdict {
         /// Until it may be used again.
         remaining: Duration,
     },
+    /// Better, but one that is better still is coming up, and traffic need not go through them all.
+    Outdone {
+        /// Until it is not waited for any longer.
+        remaining: Duration,
+    },
     /// Better, but traffic moved only a moment ago.
     Cooldown {
         /// Until traffic may move again.

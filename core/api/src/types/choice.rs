@@ -149,7 +149,9 @@ impl Candidate {
 fn remaining(verdict: event::Verdict) -> Option<Duration> {
     use event::Verdict as V;
     match verdict {
-        V::HoldingDown { remaining } | V::Cooldown { remaining } => Some(remaining),
+        V::HoldingDown { remaining } | V::Outdone { remaining } | V::Cooldown { remaining } => {
+            Some(remaining)
+        }
         V::Chosen | V::NotViable | V::Suppressed | V::RankedLower | V::NotClearlyBetter => None,
     }
 }
@@ -168,6 +170,8 @@ pub(crate) enum Verdict {
     RankedLower,
     /// Better, but it has to be well for some time first.
     HoldingDown,
+    /// Better, but one that is better still is coming up.
+    Outdone,
     /// Better, but traffic moved only a moment ago.
     Cooldown,
     /// Faster, but not by enough to be worth a move.
@@ -183,6 +187,7 @@ impl From<event::Verdict> for Verdict {
             V::Suppressed => Self::Dampened,
             V::RankedLower => Self::RankedLower,
             V::HoldingDown { .. } => Self::HoldingDown,
+            V::Outdone { .. } => Self::Outdone,
             V::Cooldown { .. } => Self::Cooldown,
             V::NotClearlyBetter => Self::NotClearlyBetter,
         }

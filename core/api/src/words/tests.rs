@@ -246,6 +246,10 @@ fn every_verdict_says_why() {
             "better, but not for long enough: 12 s more",
         ),
         (
+            up(Verdict::Outdone { remaining }),
+            "better, but one that is better still is coming up: waits for that 12 s more",
+        ),
+        (
             up(Verdict::Cooldown { remaining }),
             "better, but traffic moved a moment ago: 12 s more",
         ),
