@@ -40,6 +40,25 @@ impl Names {
         }
     }
 
+    /// The same, and beside them what was known before of things that are configured no more:
+    /// events may still speak of those.
+    #[must_use]
+    pub fn after(self, before: Self) -> Self {
+        fn both<K: Eq + std::hash::Hash>(
+            now: HashMap<K, String>,
+            before: HashMap<K, String>,
+        ) -> HashMap<K, String> {
+            before.into_iter().chain(now).collect()
+        }
+        Self {
+            site: self.site,
+            uplinks: both(self.uplinks, before.uplinks),
+            sites: both(self.sites, before.sites),
+            remote_uplinks: both(self.remote_uplinks, before.remote_uplinks),
+            classes: both(self.classes, before.classes),
+        }
+    }
+
     /// Those of a picture of the router.
     #[must_use]
     pub fn of_view(view: &RouterView) -> Self {
@@ -111,5 +130,34 @@ impl Names {
         let site = self.sites.get(&id.site);
         let site = site.map_or_else(|| id.site.to_string(), Clone::clone);
         format!("{}.{local}~{site}.{remote}", self.site)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(uplinks: &[(u8, &str)], sites: &[(u16, &str)]) -> Names {
+        let uplinks = uplinks.iter();
+        let sites = sites.iter();
+        Names {
+            uplinks: uplinks
+                .filter_map(|(slot, name)| Some((Slot::new(*slot).ok()?, (*name).to_owned())))
+                .collect(),
+            sites: sites
+                .filter_map(|(n, name)| Some((SiteNumber::new(*n).ok()?, (*name).to_owned())))
+                .collect(),
+            ..Names::default()
+        }
+    }
+
+    #[test]
+    fn what_was_removed_keeps_its_name_unless_another_has_its_number() {
+        let before = names(&[(1, "fibre"), (2, "lte")], &[(2, "lisbon"), (3, "oslo")]);
+        let after = names(&[(2, "5g")], &[(3, "oslo")]).after(before);
+        let uplink = |slot| after.uplink(Slot::new(slot).unwrap());
+        let site = |number| after.site(SiteNumber::new(number).unwrap());
+        assert_eq!([uplink(1), uplink(2)], ["fibre", "5g"]);
+        assert_eq!([site(2), site(3)], ["lisbon", "oslo"]);
     }
 }

@@ -92,6 +92,8 @@ pub(crate) struct Reloaded {
 pub(crate) struct Router {
     places: Places,
     pub(crate) config: Arc<RouterConfig>,
+    /// What was in force before the last reload: sessions of what that removed end later.
+    pub(crate) before: Option<Arc<RouterConfig>>,
     pub(crate) engine: Engine,
     pub(crate) started: Timestamp,
     pub(crate) journal: Journal,
@@ -144,6 +146,7 @@ impl Router {
         Ok(Self {
             places,
             config,
+            before: None,
             engine: Engine::default(),
             started: clock::now(),
             journal,
@@ -311,8 +314,11 @@ impl Router {
         })?;
         warnings.iter().for_each(|warning| warn!("{warning}"));
         let changes = patronus_engine::changes(&self.config, &config);
-        self.config = Arc::new(config);
-        self.journal.rename(Names::of_config(&self.config));
+        let before = std::mem::replace(&mut self.config, Arc::new(config));
+        // What the reload removes goes down now, and its BGP sessions when FRR has done its part.
+        let names = Names::of_config(&self.config).after(Names::of_config(&before));
+        self.journal.rename(names);
+        self.before = Some(before);
         self.follower
             .follow(uplinks(&self.config), lans(&self.config));
         self.handle(Input::Config(Arc::clone(&self.config)));

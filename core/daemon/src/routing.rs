@@ -1,5 +1,6 @@
 //! The router's dealings with FRR.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use patronus_engine::Input;
 use patronus_frr::{Alteration, Daemon, Desired, Frr, FrrEvent, FrrHandle, FrrPaths};
 use patronus_model::bgp::BgpInstance;
 use patronus_model::event::Event;
+use patronus_model::router::RouterConfig;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
@@ -67,7 +69,7 @@ impl Router {
 
     /// FRR says something.
     pub(crate) fn routing(&mut self, event: FrrEvent) {
-        let neighbor = |address: std::net::IpAddr, established, reason| Event::BgpNeighbor {
+        let neighbor = |address: IpAddr, established, reason| Event::BgpNeighbor {
             neighbor: self.neighbor_name(address),
             established,
             reason,
@@ -120,22 +122,20 @@ impl Router {
         }
     }
 
-    /// The site or the description of a neighbour; its address if there is none.
-    fn neighbor_name(&self, address: std::net::IpAddr) -> String {
-        let site = self
-            .config
-            .remotes
-            .iter()
-            .find(|s| s.addresses().any(|a| a == address));
-        let named = self
-            .config
-            .bgp
-            .neighbors
-            .iter()
-            .find(|n| n.address == address);
-        let name = site
-            .map(|s| s.id.to_string())
-            .or(named.map(|n| n.description.clone()));
+    /// What a neighbour is called; its address if it is nothing.
+    fn neighbor_name(&self, address: IpAddr) -> String {
+        let mut configs = [Some(&self.config), self.before.as_ref()].into_iter();
+        let name = configs.find_map(|config| name_of(config?, address));
         name.map_or_else(|| address.to_string(), |name| format!("{name} ({address})"))
     }
+}
+
+/// The site or the description of a neighbour.
+fn name_of(config: &RouterConfig, address: IpAddr) -> Option<String> {
+    let mut sites = config.remotes.iter();
+    let site = sites.find(|site| site.addresses().any(|it| it == address));
+    let mut neighbors = config.bgp.neighbors.iter();
+    let named = neighbors.find(|neighbor| neighbor.address == address);
+    site.map(|site| site.id.to_string())
+        .or(named.map(|neighbor| neighbor.description.clone()))
 }
