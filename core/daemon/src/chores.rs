@@ -196,8 +196,8 @@ pub struct Teardown {
 /// # Errors
 /// The daemon is running, something could not be removed, or it is not known what to look for.
 pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
-    let Assumed { layout, doubt } = layout::applied(places)?;
-    let plan = left(places, &layout)?;
+    let Assumed { layout, doubt } = layout::applied(places).map_err(needs_root)?;
+    let plan = left(places, &layout).map_err(needs_root)?;
     if let Some(doubt) = &doubt {
         // Beside the answer, which programs may read.
         eprintln!("patronusd: {doubt}.");
@@ -245,6 +245,14 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Says what to do about an error of somebody who may not even look.
+fn needs_root(error: anyhow::Error) -> anyhow::Error {
+    match layout::is_root() {
+        true => error,
+        false => anyhow::anyhow!("{error:#}. Only root may look: run it with sudo"),
+    }
 }
 
 /// What was found, whether all of it was removed, and why not.

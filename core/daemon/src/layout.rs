@@ -167,7 +167,7 @@ pub fn applied(places: &Places) -> anyhow::Result<Assumed> {
             layout,
             doubt: None,
         }),
-        None => Ok(configured(places).unwrap_or_else(|error| usual(places, &error))),
+        None => Ok(configured(places).unwrap_or_else(|error| usual(places, &error, is_root()))),
     }
 }
 
@@ -183,8 +183,13 @@ pub fn intended(places: &Places) -> Assumed {
                     .to_owned(),
             ),
         },
-        Ok(None) | Err(_) => usual(places, &error),
+        Ok(None) | Err(_) => usual(places, &error, is_root()),
     })
+}
+
+/// Whether whoever asks may read keys and records.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
 
 fn configured(places: &Places) -> Result<Assumed, LoadError> {
@@ -194,7 +199,7 @@ fn configured(places: &Places) -> Result<Assumed, LoadError> {
     })
 }
 
-fn usual(places: &Places, error: &LoadError) -> Assumed {
+fn usual(places: &Places, error: &LoadError, may_read: bool) -> Assumed {
     let why = match error {
         LoadError::Unreadable { .. } => "cannot be read",
         LoadError::Invalid(_)
@@ -202,13 +207,20 @@ fn usual(places: &Places, error: &LoadError) -> Assumed {
         | LoadError::LeftOver
         | LoadError::KeyNotKept { .. } => "is not valid",
     };
+    let (config, record) = (places.config.display(), file(places));
+    let record = record.display();
+    let unknown = match may_read {
+        true => format!("{config} {why}, and there is no record in {record} of what was applied"),
+        false => format!(
+            "without root it cannot be told by which marks what is in the kernel is known: keys that \
+             {config} needs, and {record}, are root's to read. Run it with sudo"
+        ),
+    };
     let layout = KernelLayout::default();
     let doubt = format!(
-        "{} {why}, and there is no record in {} of what was applied. Only the default marks are \
-         looked for: protocol {}, tables {} and rules {} and the 999 after each, interfaces {}*. \
-         What a configuration with another section `kernel` made would not be found",
-        places.config.display(),
-        file(places).display(),
+        "{unknown}. Only the default marks are looked for: protocol {}, tables {} and rules {} and \
+         the 999 after each, interfaces {}*. What a configuration with another section `kernel` made \
+         would not be found",
         layout.protocol,
         layout.table_base,
         layout.rule_base,
@@ -266,6 +278,18 @@ mod tests {
         let doubt = guess.doubt.unwrap();
         assert!(doubt.contains("is not valid"), "{doubt}");
         assert!(doubt.contains("state/layout.json"), "{doubt}");
+    }
+
+    #[test]
+    fn who_is_not_root_is_told_what_cannot_be_told_and_not_that_it_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let places = places(directory.path(), "bogus: 1");
+        let error = load(&places).map(drop).unwrap_err();
+        let doubt = usual(&places, &error, false).doubt.unwrap();
+        assert!(doubt.contains("without root it cannot be told"), "{doubt}");
+        assert!(doubt.contains("Run it with sudo"), "{doubt}");
+        let wrong = ["is not valid", "there is no record"];
+        assert!(!wrong.iter().any(|it| doubt.contains(it)), "{doubt}");
     }
 
     #[test]
