@@ -40,6 +40,9 @@ pub(crate) fn router(
     let version = file.version.value();
     let layout = kernel::layout(file, sink);
     let overlay = overlay::overlay(file, sink);
+    if let (Some(overlay), Some(before)) = (&overlay, outside.before) {
+        overlay::renumbered(file, overlay, before, sink);
+    }
     let site = file.site.value().and_then(site);
     let hub = file.site.value().and_then(|site| site.hub.optional());
     let uplinks = uplinks::uplinks(file, outside, sink);

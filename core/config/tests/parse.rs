@@ -251,6 +251,68 @@ fn an_as_that_the_other_sites_do_not_know_is_warned_of() {
 }
 
 #[test]
+fn an_overlay_address_that_the_other_sites_do_not_know_is_warned_of() {
+    let with = |overlay: &str| {
+        let old = "overlay: {ipv4: 10.255.0.1/16}";
+        let bgp = "bgp: {asn: 64512}";
+        example("minimal.yaml").replace(old, &format!("overlay: {overlay}\n{bgp}"))
+    };
+    let (v4, both) = (
+        "{ipv4: 10.255.0.1/16}",
+        "{ipv4: 10.255.0.1/16, ipv6: fd00:ff::1/64}",
+    );
+    let check = |before: &str, after: &str, expected: &[&str]| {
+        let before = read(&with(before));
+        let outside = Outside {
+            public_key: &|name| Ok(key(name)),
+            password: &|_| Ok(Secret::new("secret".to_owned())),
+            before: Some(&before),
+        };
+        let (_, found) = parse(&with(after), "c", &outside).unwrap();
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected);
+    };
+    check(both, both, &[]);
+    check(
+        v4,
+        "{ipv4: 10.255.0.9/16}",
+        &[
+            "c:5:17: warning: overlay.ipv4: this site had the overlay address 10.255.0.1 until now: \
+           the other sites look for it there, and take no packets from another: give berlin \
+           overlay.ipv4: 10.255.0.9 in the files of all other sites, or 10.255.0.1 here; until then \
+           all paths between them and this site are down",
+        ],
+    );
+    check(
+        both,
+        "{ipv4: 10.255.0.1/16, ipv6: fd00:ff::9/64}",
+        &[
+            "c:5:38: warning: overlay.ipv6: this site had the overlay address fd00:ff::1 until now: \
+           give berlin overlay.ipv6: fd00:ff::9 in the files of all other sites, or fd00:ff::1 here; \
+           until then they do not use the IPv6 prefixes of this site",
+        ],
+    );
+    check(
+        v4,
+        both,
+        &[
+            "c:5:38: warning: overlay.ipv6: this site had no IPv6 overlay address until now, and has \
+           fd00:ff::1: give berlin overlay.ipv6: fd00:ff::1 in the files of all other sites; until \
+           then they do not use the IPv6 prefixes of this site",
+        ],
+    );
+    check(
+        both,
+        v4,
+        &[
+            "c:5:10: warning: overlay: this site had the overlay address fd00:ff::1 until now, and has \
+           none for IPv6: take berlin overlay.ipv6 out of the files of all other sites, or give \
+           fd00:ff::1 here",
+        ],
+    );
+}
+
+#[test]
 fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
     let key = "- id: lisbon\n    bgp_password_file: /etc/p";
     let text = example("minimal.yaml").replace("- id: lisbon", key);

@@ -34,9 +34,12 @@ pub fn session(watch: Watch, timers: BfdTimers) -> SessionSpec {
 /// Passes on what concerns liveness. Called on the driver's thread; waits only while the engine
 /// has as many inputs before it as there is room for, which are thousands.
 pub fn pass_on(event: &BfdEvent, inputs: &mpsc::Sender<Input>) {
-    if let Event::StateChanged(change) = &event.event
-        && let Some(liveness) = liveness(change.liveness(), change.remote_diagnostic)
-    {
+    let news = match &event.event {
+        Event::Made => Some(Liveness::Begun),
+        Event::StateChanged(change) => liveness(change.liveness(), change.remote_diagnostic),
+        Event::Rtt(_) | Event::TimersNegotiated { .. } => None,
+    };
+    if let Some(liveness) = news {
         // It fails only when the engine has ended.
         let _ = inputs.blocking_send(Input::Liveness(event.path, liveness));
     }
@@ -95,6 +98,22 @@ fn credible_loss(window: &LossWindow) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use patronus_model::ids::{PathId, SiteNumber, Slot};
+
+    #[test]
+    fn a_session_that_is_made_anew_ends_what_was_known_of_its_path() {
+        let slot = Slot::new(1).unwrap();
+        let path = PathId {
+            site: SiteNumber::new(2).unwrap(),
+            local: slot,
+            remote: slot,
+        };
+        let (inputs, mut inbox) = mpsc::channel(2);
+        let event = Event::Made;
+        pass_on(&BfdEvent { path, event }, &inputs);
+        let input = inbox.try_recv().unwrap();
+        assert!(matches!(input, Input::Liveness(it, Liveness::Begun) if it == path));
+    }
 
     /// A window of ten seconds.
     fn check(interval: Duration, received: u32, expected: Option<f64>) {

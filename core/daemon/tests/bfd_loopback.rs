@@ -97,6 +97,32 @@ fn a_session_that_starts_anew_at_another_address_says_that_it_stops_on_purpose()
     a.wait_liveness(path(2), Liveness::RemoteAdminDown);
 }
 
+/// Else whoever was told that the path is up would never hear otherwise.
+#[test]
+fn a_session_with_other_ends_is_told_to_be_new_and_one_with_the_same_is_not() {
+    let (a, b, [ours, theirs]) = pair(8);
+    let mut slower = ours.clone();
+    slower.timers = timers(100, 5);
+    a.watch([slower]);
+    b.watch([theirs.clone()]);
+    a.wait(path(2), "the new interval", |session| {
+        session.status.transmit == Some(Duration::from_millis(100))
+    });
+    assert_eq!((a.made(path(2)), b.made(path(1))), (1, 1));
+    a.watch([SessionSpec {
+        local: "127.0.8.3".parse().unwrap(),
+        ..ours
+    }]);
+    b.watch([SessionSpec {
+        remote: "127.0.8.4".parse().unwrap(),
+        ..theirs
+    }]);
+    let both = || (a.made(path(2)), b.made(path(1))) == (2, 2);
+    wait_until("two new sessions", both, || {
+        format!("{:?}", (a.made(path(2)), b.made(path(1))))
+    });
+}
+
 #[test]
 fn other_timers_are_negotiated_while_the_session_stays_up() {
     let (a, b, [mut ours, _]) = pair(5);

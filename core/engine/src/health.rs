@@ -11,10 +11,10 @@ use crate::dampening::Penalty;
 /// What is known of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathHealth {
-    /// When we began to watch it.
+    /// When we began to watch it, the last time that we did.
     pub started: Timestamp,
-    /// What BFD said last; `None` until it has spoken.
-    liveness: Option<Liveness>,
+    /// What BFD said last.
+    liveness: Liveness,
     /// When it first said that.
     told: Timestamp,
     /// When the far end, after it had said good-bye, was heard of again, and how this path was then.
@@ -53,7 +53,7 @@ impl PathHealth {
     pub const fn new(now: Timestamp, uplink_usable: bool) -> Self {
         Self {
             started: now,
-            liveness: None,
+            liveness: Liveness::Begun,
             told: now,
             returned: None,
             fallen: false,
@@ -72,38 +72,53 @@ impl PathHealth {
 
     /// What BFD says of it.
     pub fn hear(&mut self, now: Timestamp, liveness: Liveness) {
+        if liveness == Liveness::Begun {
+            return self.begin(now);
+        }
         // A session that has not been up yet says nothing new by being down.
         let news = match liveness {
-            Liveness::Silent | Liveness::NotHeard | Liveness::GivenUp => self.liveness.is_some(),
-            Liveness::Up | Liveness::AdminDown => true,
+            Liveness::Silent | Liveness::NotHeard | Liveness::GivenUp => {
+                self.liveness != Liveness::Begun
+            }
+            Liveness::Up | Liveness::AdminDown | Liveness::Begun => true,
         };
-        if self.liveness == Some(Liveness::AdminDown) {
+        if self.liveness == Liveness::AdminDown {
             // A daemon that starts again begins with sessions that are down.
             match liveness {
                 Liveness::NotHeard => return self.far_end_is_back(now, PathCause::NotHeard),
                 Liveness::GivenUp => return self.far_end_is_back(now, PathCause::GivenUp),
                 Liveness::Silent => return self.far_end_is_back(now, PathCause::Silent),
                 Liveness::AdminDown if self.returned.is_none() => return,
-                Liveness::AdminDown | Liveness::Up => {}
+                Liveness::AdminDown | Liveness::Up | Liveness::Begun => {}
             }
         }
-        if news && (self.liveness != Some(liveness) || self.returned.is_some()) {
-            self.liveness = Some(liveness);
+        if news && (self.liveness != liveness || self.returned.is_some()) {
+            self.liveness = liveness;
             self.told = now;
             self.returned = None;
         }
     }
 
+    /// It is watched by another session than before, for example because an address has changed: what
+    /// the old one said of the path nobody watches over any more. How often it has flapped still holds.
+    fn begin(&mut self, now: Timestamp) {
+        self.started = now;
+        self.liveness = Liveness::Begun;
+        self.told = now;
+        self.returned = None;
+        self.measured = Measurement::default();
+    }
+
     /// When it was last found to be up, while it is.
     #[must_use]
     pub fn up_since(&self) -> Option<Timestamp> {
-        (self.liveness == Some(Liveness::Up)).then_some(self.told)
+        (self.liveness == Liveness::Up).then_some(self.told)
     }
 
     /// When the far end said good-bye on it, while nothing is known of its return.
     #[must_use]
     pub fn left_alone_since(&self) -> Option<Timestamp> {
-        let gone = self.liveness == Some(Liveness::AdminDown) && self.returned.is_none();
+        let gone = self.liveness == Liveness::AdminDown && self.returned.is_none();
         gone.then_some(self.told)
     }
 
@@ -140,8 +155,9 @@ impl PathHealth {
         self.state = to;
         self.since = now;
         if matches!(from, PathState::Up | PathState::Degraded) {
-            // Also by becoming worse only: it is not up for the first time when it is well again.
-            self.fallen |= to != PathState::Up;
+            // Also by becoming worse only: it is not up for the first time when it is well again. That
+            // it is watched anew is no fall.
+            self.fallen |= to != PathState::Up && cause != PathCause::Starting;
         }
         if to == PathState::Down && matches!(from, PathState::Up | PathState::Degraded) {
             self.penalty.add(now, &params.dampening);
@@ -176,11 +192,11 @@ impl PathHealth {
             return (PathState::Down, PathCause::UplinkDown);
         }
         match self.liveness {
-            None if now.since(self.started) < params.start_grace => {
+            Liveness::Begun if now.since(self.started) < params.start_grace => {
                 (PathState::Unknown, PathCause::Starting)
             }
-            None => (PathState::Down, PathCause::NeverUp),
-            Some(Liveness::AdminDown) => match self.returned {
+            Liveness::Begun => (PathState::Down, PathCause::NeverUp),
+            Liveness::AdminDown => match self.returned {
                 Some((at, cause)) if now.since(at) >= params.start_grace => {
                     (PathState::Down, cause)
                 }
@@ -189,10 +205,10 @@ impl PathHealth {
                 }
                 _ => (PathState::Down, PathCause::StayedAway),
             },
-            Some(Liveness::Silent) => (PathState::Down, PathCause::Silent),
-            Some(Liveness::NotHeard) => (PathState::Down, PathCause::NotHeard),
-            Some(Liveness::GivenUp) => (PathState::Down, PathCause::GivenUp),
-            Some(Liveness::Up) => self.quality(params),
+            Liveness::Silent => (PathState::Down, PathCause::Silent),
+            Liveness::NotHeard => (PathState::Down, PathCause::NotHeard),
+            Liveness::GivenUp => (PathState::Down, PathCause::GivenUp),
+            Liveness::Up => self.quality(params),
         }
     }
 
@@ -321,6 +337,37 @@ mod tests {
         health.hear(at(90_000), Liveness::Up);
         health.evaluate(at(90_000), &params);
         assert_eq!(health.state, PathState::Up);
+    }
+
+    #[test]
+    fn a_path_that_is_watched_anew_has_to_come_up_anew() {
+        let params = HealthParams::default();
+        let mut health = PathHealth::new(at(0), true);
+        health.hear(at(10), Liveness::Up);
+        health.measured.rtt = Some(Duration::from_millis(7));
+        health.evaluate(at(10), &params);
+        health.hear(at(60_000), Liveness::Begun);
+        let transition = health.evaluate(at(60_000), &params).unwrap();
+        assert_eq!(
+            (transition.to, transition.cause),
+            (PathState::Unknown, PathCause::Starting)
+        );
+        assert_eq!(
+            (health.up_since(), health.measured),
+            (None, Measurement::default())
+        );
+        // As at a first start, to be down is no news.
+        health.hear(at(61_000), Liveness::Silent);
+        assert_eq!(health.evaluate(at(64_999), &params), None);
+        let transition = health.evaluate(at(65_000), &params).unwrap();
+        assert_eq!(
+            (transition.to, transition.cause),
+            (PathState::Down, PathCause::NeverUp)
+        );
+        health.hear(at(90_000), Liveness::Up);
+        health.evaluate(at(90_000), &params);
+        assert_eq!(health.state, PathState::Up);
+        assert!(health.has_never_fallen() && !health.suppressed);
     }
 
     #[test]

@@ -93,7 +93,7 @@ enum Happening {
 
 fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     let one = prop_oneof![
-        (0usize..40, 0u8..5).prop_map(|(p, l)| Happening::Bfd(p, l)),
+        (0usize..40, 0u8..6).prop_map(|(p, l)| Happening::Bfd(p, l)),
         (0usize..40, 0u16..600).prop_map(|(p, ms)| Happening::Rtt(p, ms)),
         (0u8..8, 2u16..8).prop_map(|(n, s)| Happening::Learn(n, s)),
         (0u8..8).prop_map(Happening::Forget),
@@ -121,6 +121,7 @@ fn happen(router: &mut Router, environment: &mut Environment, what: &Happening) 
                 Liveness::NotHeard,
                 Liveness::AdminDown,
                 Liveness::GivenUp,
+                Liveness::Begun,
             ];
             if let Some(path) = path(*n) {
                 router.bfd(path, all[usize::from(*liveness)]);

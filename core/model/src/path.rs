@@ -6,6 +6,8 @@ use std::time::Duration;
 /// What BFD says of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Liveness {
+    /// It begins to watch the path, for the first time or anew: nothing that it said before holds.
+    Begun,
     /// Both ends hear each other.
     Up,
     /// The far end's packets stopped coming.
@@ -45,7 +47,7 @@ impl fmt::Display for PathState {
 /// Why a path is in its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathCause {
-    /// It has not come up since we started.
+    /// It has not come up since we began to watch it.
     Starting,
     /// It has not come up within the grace period.
     NeverUp,

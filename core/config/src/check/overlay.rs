@@ -4,11 +4,14 @@ use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use patronus_model::ids::SiteNumber;
-use patronus_model::router::Overlay;
+use patronus_model::router::{Overlay, RouterConfig};
 
 use crate::diagnostic::Sink;
 use crate::file::File;
 use crate::read::At;
+
+/// What becomes of prefixes with a next hop that nobody knows.
+const UNUSED: &str = "until then they do not use the IPv6 prefixes of this site";
 
 /// Our place in the overlay.
 pub(super) fn overlay(file: &File, sink: &mut Sink) -> Option<Overlay> {
@@ -21,6 +24,57 @@ pub(super) fn overlay(file: &File, sink: &mut Sink) -> Option<Overlay> {
         ipv6: overlay.ipv6.optional()?,
         prefixes: overlay.prefixes.values().iter().map(|p| p.0).collect(),
     })
+}
+
+/// Warns of an address at which the other sites do not look for this one: they are not told by
+/// anybody but people.
+pub(super) fn renumbered(file: &File, ours: &Overlay, before: &RouterConfig, sink: &mut Sink) {
+    let Some(given) = file.overlay.given() else {
+        return;
+    };
+    if before.remotes.is_empty() {
+        return;
+    }
+    let (id, old) = (&before.site.id, &before.overlay);
+    let (was, is) = (old.ipv4.addr(), ours.ipv4.addr());
+    if was != is {
+        let problem = format!(
+            "this site had the overlay address {was} until now: the other sites look for it there, \
+             and take no packets from another"
+        );
+        let help = format!(
+            "give {id} overlay.ipv4: {is} in the files of all other sites, or {was} here; until \
+             then all paths between them and this site are down"
+        );
+        sink.warning(given.value.ipv4.place(&given.place), problem, help);
+    }
+    let (was, is) = (
+        old.ipv6.map(|net| net.addr()),
+        ours.ipv6.map(|net| net.addr()),
+    );
+    if was == is {
+        return;
+    }
+    let (problem, help) = match (was, is) {
+        (Some(was), Some(is)) => (
+            format!("this site had the overlay address {was} until now"),
+            format!(
+                "give {id} overlay.ipv6: {is} in the files of all other sites, or {was} here; {UNUSED}"
+            ),
+        ),
+        (Some(was), None) => (
+            format!("this site had the overlay address {was} until now, and has none for IPv6"),
+            format!(
+                "take {id} overlay.ipv6 out of the files of all other sites, or give {was} here"
+            ),
+        ),
+        (None, Some(is)) => (
+            format!("this site had no IPv6 overlay address until now, and has {is}"),
+            format!("give {id} overlay.ipv6: {is} in the files of all other sites; {UNUSED}"),
+        ),
+        (None, None) => return,
+    };
+    sink.warning(given.value.ipv6.place(&given.place), problem, help);
 }
 
 fn good_ipv4(at: &At<Ipv4Net>, sink: &mut Sink) -> bool {

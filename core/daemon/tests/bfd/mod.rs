@@ -58,9 +58,16 @@ impl Router {
         let ours = events.iter().filter(|event| event.path == path);
         ours.filter_map(|event| match event.event {
             Event::StateChanged(change) => Some(change.liveness()),
-            Event::Rtt(_) | Event::TimersNegotiated { .. } => None,
+            Event::Made | Event::Rtt(_) | Event::TimersNegotiated { .. } => None,
         })
         .collect()
+    }
+
+    /// How many sessions there have been for `path`.
+    pub(crate) fn made(&self, path: PathId) -> usize {
+        let events = self.events.lock().unwrap();
+        let made = |event: &&BfdEvent| event.path == path && event.event == Event::Made;
+        events.iter().filter(made).count()
     }
 
     pub(crate) fn wait(&self, path: PathId, what: &str, done: impl Fn(&SessionSnapshot) -> bool) {

@@ -9,6 +9,8 @@ use super::packet::{Diagnostic, Discriminator, State};
 /// Something that happened to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// It was made: whatever was told of an earlier one with the same key holds no more.
+    Made,
     /// Our state changed, or the peer was put into or taken out of `AdminDown`.
     StateChanged(StateChange),
     /// An unambiguous round trip: from handing out a packet with P to being handed the one with

@@ -127,6 +127,8 @@ impl<K: Copy + Ord> Sessions<K> {
         if let Some(place) = self.slots.get_mut(index) {
             *place = Some(slot);
         }
+        // In order with what an earlier session with this key has told and nobody has taken yet.
+        self.events.push_back((key, Event::Made));
         self.settle(index);
         Ok(local_discriminator)
     }

@@ -83,7 +83,7 @@ fn events(session: &mut Session) -> Vec<Event> {
 fn changes(session: &mut Session) -> Vec<StateChange> {
     let change = |event| match event {
         Event::StateChanged(change) => Some(change),
-        Event::Rtt(_) | Event::TimersNegotiated { .. } => None,
+        Event::Made | Event::Rtt(_) | Event::TimersNegotiated { .. } => None,
     };
     events(session).into_iter().filter_map(change).collect()
 }

@@ -1,10 +1,12 @@
 //! A configuration comes into force.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use patronus_model::Timestamp;
 use patronus_model::event::Event;
 use patronus_model::ids::{ClassId, PathId};
+use patronus_model::path::Liveness;
 use patronus_model::router::RouterConfig;
 
 use super::paths::usable;
@@ -21,6 +23,7 @@ impl Engine {
         let old = self.config.replace(Arc::clone(&config));
         self.renumber_uplinks(old.as_deref(), &config);
         self.configured = now;
+        let watched = old.as_deref().map(|old| self.watches(old));
         self.topology = Topology::new(&config);
         self.learned.configure(&config);
         self.health
@@ -33,6 +36,8 @@ impl Engine {
                 .entry(*path)
                 .or_insert_with(|| PathHealth::new(now, usable));
         }
+        let watches = self.watches(&config);
+        self.watch_anew(now, &watched.unwrap_or_default(), &watches);
         self.note_changed_endpoints(old.as_deref(), &config);
         self.reset_choices(now, old.as_deref(), &config);
         self.own();
@@ -43,12 +48,24 @@ impl Engine {
             changes: old.as_deref().map(|old| changes(old, &config)),
         });
         self.look_around(now);
-        self.effects.push_back(Effect::Watch(self.watches(&config)));
+        self.effects.push_back(Effect::Watch(watches));
         self.effects
             .push_back(Effect::Bgp(Box::new(bgp_instance(&config))));
         self.want_change();
         self.next_tick = now;
         self.observe();
+    }
+
+    /// Of paths that get another BFD session nothing is known any more. BFD says so itself, but of one
+    /// after the other: traffic would flee from each to the next, of which nothing is known either.
+    fn watch_anew(&mut self, now: Timestamp, before: &[Watch], after: &[Watch]) {
+        let before: BTreeMap<PathId, &Watch> = before.iter().map(|it| (it.path, it)).collect();
+        let changed = |watch: &&Watch| before.get(&watch.path).is_some_and(|old| old != watch);
+        for watch in after.iter().filter(changed) {
+            if let Some(health) = self.health.get_mut(&watch.path) {
+                health.hear(now, Liveness::Begun);
+            }
+        }
     }
 
     /// What is known of an interface stays known of it when its uplink gets another slot, until the

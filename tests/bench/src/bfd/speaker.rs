@@ -94,7 +94,7 @@ impl Tally {
                 self.round_trips.fetch_add(1, Ordering::Relaxed);
                 self.round_trip_micros.fetch_add(micros, Ordering::Relaxed);
             }
-            Event::StateChanged(_) | Event::TimersNegotiated { .. } => {}
+            Event::Made | Event::StateChanged(_) | Event::TimersNegotiated { .. } => {}
         }
     }
 

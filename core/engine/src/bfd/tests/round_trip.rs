@@ -27,7 +27,7 @@ fn measure(delay: u64, seconds: u64, mut lost: impl FnMut(u64) -> bool) -> Vec<D
                 .into_iter()
                 .filter_map(|event| match event {
                     Event::Rtt(rtt) => Some(rtt),
-                    Event::StateChanged(_) | Event::TimersNegotiated { .. } => None,
+                    Event::Made | Event::StateChanged(_) | Event::TimersNegotiated { .. } => None,
                 }),
         );
     }

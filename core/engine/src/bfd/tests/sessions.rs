@@ -79,6 +79,26 @@ fn a_key_and_an_origin_are_given_once() {
     assert!(sessions.insert(at(0), 1, origin(1), timers, None).is_ok());
 }
 
+/// Nobody may take what an earlier session said for news of the one in its place.
+#[test]
+fn a_session_says_that_it_was_made_after_all_that_the_one_before_it_said() {
+    let mut sessions = many(1);
+    sessions
+        .handle_packet(at(1), origin(0), &from_peer(State::Down))
+        .unwrap();
+    sessions.with(0, |session| session.admin_down(at(2)));
+    sessions.remove(0);
+    let timers = timers(100, 100, 3);
+    sessions.insert(at(3), 0, origin(7), timers, None).unwrap();
+    let told: Vec<_> = std::iter::from_fn(|| sessions.poll_event())
+        .filter(|(_, event)| !matches!(event, Event::TimersNegotiated { .. }))
+        .collect();
+    assert_eq!(told.first(), Some(&(0, Event::Made)));
+    assert_eq!(told.last(), Some(&(0, Event::Made)));
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(sessions.get(0).unwrap().status().state, State::Down);
+}
+
 #[test]
 fn a_removed_session_is_neither_found_nor_woken() {
     let mut sessions = many(3);
