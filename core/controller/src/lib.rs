@@ -5,7 +5,9 @@
 //!                                           │
 //!                             commit ◄──────┘   rollback, confirm, expire
 //!                               │
-//!                             State ──► whoever serves routers and people
+//!                             State ──► whoever serves people
+//!                               │
+//!                           Snapshots ──► whoever serves routers
 //! ```
 //!
 //! A [`Controller`] is a view of the store and keeps nothing that it could not read again. Several on
@@ -14,9 +16,11 @@
 mod controller;
 mod error;
 mod proposal;
+mod snapshots;
 mod state;
 
 pub use controller::{Commit, Controller};
 pub use error::Refused;
 pub use proposal::{ObjectChange, Proposal};
+pub use snapshots::Snapshots;
 pub use state::State;

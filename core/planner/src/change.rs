@@ -86,7 +86,8 @@ impl Plan {
     }
 
     /// Everything that a router is told.
-    fn all(&self, site: &SiteId) -> Change {
+    #[must_use]
+    pub fn all(&self, site: &SiteId) -> Change {
         Change {
             own: true,
             sites: self.remotes(site).map(|remote| remote.id.clone()).collect(),

@@ -175,6 +175,24 @@ impl Plan {
         self.own.get(site)
     }
 
+    /// What others are told of a site; `None` before one of its uplinks has a key.
+    #[must_use]
+    pub fn remote(&self, site: &SiteId) -> Option<&Arc<RemoteSite>> {
+        self.remotes.get(site)
+    }
+
+    /// A policy as routers have it.
+    #[must_use]
+    pub fn policy(&self, name: &PolicyName) -> Option<&Arc<policy::Policy>> {
+        self.policies.get(name)
+    }
+
+    /// The classes of the network, by which policies are told.
+    #[must_use]
+    pub fn classes(&self) -> &[TrafficClass] {
+        &self.classes
+    }
+
     /// What it is told of others, in the order of their ids.
     pub fn remotes(&self, site: &SiteId) -> impl Iterator<Item = &Arc<RemoteSite>> {
         let peers = self.peers.get(site).into_iter().flat_map(|ids| ids.iter());

@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "patronus-planner",
             "patronus-config",
             "patronus-store",
+            "patronus-control",
         ],
     ),
     ("patronus-linux", &["patronus-model"]),

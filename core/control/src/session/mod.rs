@@ -36,5 +36,5 @@ pub use outgoing::MOST_GONE;
 pub use router::{Memory, Operation, RouterEffect, RouterEnd, RouterEvent, Trying};
 pub use snapshot::{
     Changes, Configuration, MOST_BYTES, MOST_PIECE_BYTES, MOST_PIECES, NotWhole, Piece, PieceId,
-    Snapshot,
+    Snapshot, Texts,
 };

@@ -134,6 +134,17 @@ pub struct Changes {
     pub gone: Vec<PieceId>,
 }
 
+/// The texts of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts<'a> {
+    /// What the router is told of itself.
+    pub own: &'a str,
+    /// What it is told of other sites, by their ids.
+    pub sites: Vec<&'a str>,
+    /// The policies, by their names.
+    pub policies: Vec<&'a str>,
+}
+
 impl Snapshot {
     /// Puts pieces together.
     ///
@@ -176,6 +187,20 @@ impl Snapshot {
     #[must_use]
     pub fn pieces(&self) -> &[Arc<Piece>] {
         &self.pieces
+    }
+
+    /// The texts of what the router is told of itself, of each site, and of each policy.
+    #[must_use]
+    pub fn texts(&self) -> Texts<'_> {
+        let mut texts = Texts::default();
+        for piece in self.pieces.iter() {
+            match piece.id {
+                PieceId::Own => texts.own = &piece.text,
+                PieceId::Site(_) => texts.sites.push(&piece.text),
+                PieceId::Policy(_) => texts.policies.push(&piece.text),
+            }
+        }
+        texts
     }
 
     /// How to get from `base` to this.
