@@ -278,7 +278,7 @@ fn an_overlay_address_that_the_other_sites_do_not_know_is_warned_of() {
         "{ipv4: 10.255.0.9/16}",
         &[
             "c:5:17: warning: overlay.ipv4: this site had the overlay address 10.255.0.1 until now: \
-           the other sites look for it there, and take no packets from another: give berlin \
+           the other sites look for it there: give berlin \
            overlay.ipv4: 10.255.0.9 in the files of all other sites, or 10.255.0.1 here; until then \
            all paths between them and this site are down",
         ],

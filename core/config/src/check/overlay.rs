@@ -39,8 +39,7 @@ pub(super) fn renumbered(file: &File, ours: &Overlay, before: &RouterConfig, sin
     let (was, is) = (old.ipv4.addr(), ours.ipv4.addr());
     if was != is {
         let problem = format!(
-            "this site had the overlay address {was} until now: the other sites look for it there, \
-             and take no packets from another"
+            "this site had the overlay address {was} until now: the other sites look for it there"
         );
         let help = format!(
             "give {id} overlay.ipv4: {is} in the files of all other sites, or {was} here; until \
