@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use patronus_e2e::network::{BULK, STANDARD, VOICE, pause};
 use patronus_e2e::{Family, Network, State, alone};
+use patronus_lab::Cut;
 use serde_json::{Value, json};
 
 /// A file that is broken, and what must be said about it.
@@ -246,5 +247,42 @@ fn an_uplink_that_a_reload_removes_is_left_by_the_far_end_at_once() -> Result<()
     let blackout = stream.stop().longest_blackout_ms();
     assert!(blackout < 2000.0, "{blackout} ms");
     assert_eq!(network.path_of("lisbon", "berlin", "voice")?, "fibre→lte");
+    network.lab.stop()
+}
+
+#[test]
+fn a_path_that_was_up_with_another_overlay_address_is_not_taken_to_be_up() -> Result<()> {
+    let _alone = alone();
+    let mut network = Network::up(include_str!("../topologies/two-sites.yaml"))?;
+    pause(6);
+    assert_eq!(network.path_of("berlin", "lisbon", "voice")?, "fibre→fibre");
+    let states = |network: &mut Network| -> Result<Vec<String>> {
+        let paths = network.patronus.at("berlin")?.json(&["paths"])?;
+        let paths = paths.as_array().context("a list")?.iter();
+        Ok(paths
+            .map(|path| path["status"].as_str().unwrap_or_default().to_lowercase())
+            .collect())
+    };
+    // While Lisbon does not know the new address, nothing can come up.
+    network.lab.cut("berlin", "fibre", Cut::Swallow)?;
+    let berlin = network.patronus.at("berlin")?;
+    berlin.config()["overlay"]["ipv4"] = "10.255.0.9/16".into();
+    berlin.write_config()?;
+    let said = berlin.patronus(&["reload"])?;
+    assert!(said.contains("the overlay address 10.255.0.1"), "{said}");
+    network.wait_until(Duration::from_secs(15), |network| {
+        Ok(states(network)?.iter().all(|state| state == "down"))
+    })?;
+    // It learns it, and what leads over the dead uplink stays down.
+    let lisbon = network.patronus.at("lisbon")?;
+    lisbon.config()["sites"][0]["overlay"]["ipv4"] = "10.255.0.9".into();
+    lisbon.write_config()?;
+    lisbon.patronus(&["reload"])?;
+    network.wait_until(Duration::from_secs(15), |network| {
+        let way = network.path_of("berlin", "lisbon", "voice")?;
+        let up = states(network)?.iter().filter(|it| *it == "up").count();
+        Ok(way.starts_with("lte→") && up == 2)
+    })?;
+    network.wait_for_routes(Duration::from_secs(30))?;
     network.lab.stop()
 }
