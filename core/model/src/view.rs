@@ -1,5 +1,7 @@
 //! What a router shows of itself: a consistent picture at one instant, for the API.
 
+mod route;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,10 +13,12 @@ use crate::event::{Candidate, Event, Reason, UplinkFault};
 use crate::ids::{
     ClassId, ClassName, IfName, PathId, PolicyName, SiteId, SiteNumber, Slot, UplinkName,
 };
-use crate::kernel::{Foreign, Via};
+use crate::kernel::Foreign;
 use crate::path::{Measurement, PathCause, PathState};
 use crate::policy::{Action, Flow, Mismatch};
 use crate::wireguard::PublicKey;
+
+pub use route::{CutView, Holder, RouteOrigin, RouteView};
 
 /// A whole router. Durations say how long ago something happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,58 +246,6 @@ pub struct PolicyView {
     pub matches: String,
     /// What it does.
     pub action: Action,
-}
-
-/// A prefix that is routed into the overlay.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RouteView {
-    /// The prefix.
-    pub prefix: IpNet,
-    /// Whose it is, or was as far as is known.
-    pub site: Option<SiteId>,
-    /// Where that is known from.
-    pub origin: RouteOrigin,
-    /// For [`RouteOrigin::Local`] and [`RouteOrigin::Neighbor`], the way, if it is one.
-    pub via: Option<Via>,
-}
-
-/// A part of an ordinary site's prefix that somebody else has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CutView {
-    /// The part.
-    pub part: IpNet,
-    /// The prefix that it is part of.
-    pub of: IpNet,
-    /// Whose that is.
-    pub owner: SiteId,
-    /// Who has the part.
-    pub by: Holder,
-}
-
-/// Who has a part of a site's prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
-    /// Another ordinary site.
-    Site(SiteId),
-    /// The main table, or a BGP neighbour outside the overlay.
-    Foreign(Foreign),
-}
-
-/// Where a prefix is known from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteOrigin {
-    /// The configuration.
-    Configured,
-    /// BGP.
-    Bgp,
-    /// BGP, but nobody vouches for it at present: it is kept until routing has converged again.
-    Stale,
-    /// BGP, but this machine has a route of its own for it, so it stays here for as long as it does.
-    Local,
-    /// A site, but of all that BGP knows, a neighbour outside the overlay has the best path.
-    Neighbor,
-    /// BGP, which says so no more. It is unreachable rather than sought on the Internet.
-    Withdrawn,
 }
 
 /// An event with its place in the sequence and the wall-clock time at which the shell saw it.
