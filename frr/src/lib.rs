@@ -12,7 +12,7 @@
 //! | What did somebody else alter? | `drift` |
 //! | How are daemons spoken to? | [`vty`], [`link`] |
 //! | What do they say about themselves? | [`state`] |
-//! | Who keeps all that going? | [`supervise`], [`status`], `look` |
+//! | Who keeps all that going? | [`supervise`], [`status`], `look`, `overflow` |
 //! | From which files does FRR start? | [`bootstrap`] |
 //!
 //! `render`, `tree`, `diff`, `grammar`, `line` and `state` are pure. Passwords leave this crate only
@@ -29,6 +29,7 @@ mod grammar;
 pub mod line;
 pub mod link;
 mod look;
+mod overflow;
 pub mod render;
 pub mod state;
 pub mod status;

@@ -16,6 +16,7 @@ use crate::drift::by_others;
 use crate::line::Line;
 use crate::link::{Link, LinkError, LinkEvent};
 use crate::look::Look;
+use crate::overflow;
 use crate::render::{Config, Desired, render};
 use crate::state::{BfdPeer, BgpSummary, NeighborDetails, SessionState, StateError};
 use crate::status::{ApplyStatus, DaemonStatus, FrrEvent, FrrStatus, NeighborStatus};
@@ -110,7 +111,7 @@ impl FrrQuery {
         Ok(BgpSummary::parse(&text)?)
     }
 
-    async fn ask(&self, daemon: Daemon, command: &str) -> Result<String, LinkError> {
+    pub(crate) async fn ask(&self, daemon: Daemon, command: &str) -> Result<String, LinkError> {
         let reply = self.links.command(daemon, Line::new(command)).await?;
         Ok(reply.text.as_str().to_owned())
     }
@@ -400,6 +401,10 @@ impl Supervisor {
         let was_in_force = self.seen.is_some();
         let links = &self.query.links;
         let outcome = apply(links, &self.paths, config, &daemons, was_in_force).await;
+        if let Ok(applied) = &outcome {
+            // If bgpd is gone, so is what it remembered.
+            let _ = overflow::try_again(&self.query, applied).await;
+        }
         self.publish(start, outcome);
     }
 

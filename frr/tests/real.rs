@@ -219,6 +219,42 @@ async fn what_somebody_else_changes_is_put_back_and_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_with_too_many_prefixes_is_back_as_soon_as_more_are_allowed() -> Result<()> {
+    if skipped()? {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-limit")?;
+    let (mut one, mut two) = (Router::start(&sandbox, 1)?, Router::start(&sandbox, 2)?);
+    join(&sandbox, 1, 2)?;
+    let limited = |most| {
+        let mut neighbor = cases::site(1, 2, cases::v4);
+        neighbor.maximum_prefixes = Some(most);
+        cases::router(1, &[], vec![neighbor])
+    };
+    one.want(limited(1));
+    let networks = ["10.2.0.0/16", "10.22.0.0/16"];
+    two.want(cases::router(
+        2,
+        &networks,
+        vec![cases::site(2, 1, cases::v4)],
+    ));
+    one.applied().await?;
+    two.applied().await?;
+    let mut status = one.frr.status.clone();
+    let ended = |status: &FrrStatus| {
+        let mut neighbors = status.neighbors.values();
+        neighbors.any(|it| it.state.to_string() == "Idle (PfxCt)")
+    };
+    timeout(Duration::from_secs(20), status.wait_for(ended)).await??;
+    one.want(limited(10));
+    one.applied().await?;
+    // By itself, bgpd would wait for five minutes.
+    one.learns(&["10.2.0.0/16 via 10.255.0.2", "10.22.0.0/16 via 10.255.0.2"])
+        .await?;
+    sandbox.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_dies_is_noticed_at_once_and_loses_no_routes() -> Result<()> {
     if skipped()? {
         return Ok(());
