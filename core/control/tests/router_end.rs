@@ -431,3 +431,21 @@ fn a_router_that_was_killed_while_it_tried_something_returns_and_says_so() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn what_was_not_begun_is_not_begun_in_another_session() {
+    let mut router = Router::new();
+    router.offer(11);
+    router.offer(12);
+    router.end.connected(NOW, SESSION + 1);
+    match router.said().as_slice() {
+        [FromRouter::Hello(hello)] => assert_eq!(hello.seen, Some(edition(11).version)),
+        other => panic!("{other:?}"),
+    }
+    router.store();
+    router.apply(Ok(()));
+    // The controller of this session may not know of it.
+    assert_eq!(router.said(), [FromRouter::Applied(edition(11))]);
+    assert_eq!(router.end.memory().seen, Some(edition(11).version));
+    assert!(router.stores.is_empty());
+}

@@ -158,6 +158,9 @@ impl RouterEnd {
     /// A controller was reached. `session` is a number that chance gave.
     pub fn connected(&mut self, now: Timestamp, session: SessionId) {
         self.messages.clear();
+        // What was not begun yet is offered again, if it is still wanted. Begun after the hello, it
+        // could be later than anything that this controller knows of, without its knowing.
+        self.next = None;
         self.link = Some(Link {
             session,
             welcomed: false,

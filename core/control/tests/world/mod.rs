@@ -93,7 +93,7 @@ pub(crate) struct World {
     editions: BTreeSet<(Version, Digest)>,
     /// How long the router has, by what it was last told.
     within: BTreeMap<(Version, Digest), Duration>,
-    /// What was confirmed to the router in this session.
+    /// What was confirmed to the router, in the session that it was tried in, since it was started.
     confirmed: Vec<Edition>,
     /// When what is being tried is over.
     over: Option<(Digest, Timestamp)>,
@@ -237,7 +237,6 @@ impl World {
         self.controller = None;
         self.up.clear();
         self.down.clear();
-        self.confirmed.clear();
         self.router.disconnected();
     }
 
@@ -363,6 +362,7 @@ impl World {
         self.applying.clear();
         self.over = None;
         self.failed = false;
+        self.confirmed.clear();
         self.router = RouterEnd::new(self.disk.clone(), Facts::new());
     }
 
