@@ -167,7 +167,9 @@ fn inbound_map(desired: &Desired, site: bool, accept: Accept, family: Family) ->
     if accept == Accept::AllButDefault {
         nodes.push(deny(&name, 20, "default", family));
     }
-    let condition = in_overlay.filter(|_| site);
+    // bgpd did not always find IPv6 next hops of sites in the list (seen where its interface came
+    // later than the session), and a site without its prefixes is worse than one that lies.
+    let condition = in_overlay.filter(|_| site && family == Family::V4);
     let mut lines: Vec<Node> = condition.iter().map(|it| Node::leaf(it)).collect();
     if site && family == Family::V6 {
         // Peers on one link send a link-local next hop beside the global one. Only the global
