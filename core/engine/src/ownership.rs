@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use patronus_model::bgp::BgpNeighbor;
 use patronus_model::ids::{IfName, SiteNumber};
 use patronus_model::kernel::{Environment, Foreign, Via};
 use patronus_model::router::{RemoteSite, RouterConfig};
@@ -99,6 +100,13 @@ impl Ownership {
         let mut overlay: Option<BTreeSet<IpNet>> = None;
         for (prefix, foreign) in &environment.foreign {
             let prefix = prefix.trunc();
+            // Without a neighbour who could have said so, a site has named a next hop elsewhere.
+            let told =
+                |neighbor: &BgpNeighbor| neighbor.address.is_ipv4() == prefix.addr().is_ipv4();
+            let is_told = config.bgp.neighbors.iter().any(told);
+            if matches!(foreign, Foreign::Neighbor(_)) && !is_told {
+                continue;
+            }
             if let Foreign::Neighbor(via) = foreign
                 && uplinks.contains(&via.interface)
             {

@@ -100,6 +100,21 @@ fn a_default_route_of_a_neighbour_takes_nothing_from_the_links() {
 }
 
 #[test]
+fn what_no_neighbour_can_have_said_is_not_used() {
+    let mut around = environment(1);
+    for net in ["192.168.50.0/24", "2001:db8:50::/48"] {
+        around.foreign.insert(net.parse().unwrap(), of_provider());
+    }
+    let mut config = config(1, vec![remote(2, 1, None)]);
+    // One of IPv6 is left, which says nothing of IPv4.
+    config.bgp.neighbors.retain(|it| it.address.is_ipv6());
+    let router = Router::new(config, around);
+    let provider = of_provider().via().cloned().map(RouteTarget::from);
+    assert_eq!(way(&router.kernel, "192.168.50.9"), None);
+    assert_eq!(guard(&router.kernel, "2001:db8:50::9"), provider);
+}
+
+#[test]
 fn what_a_neighbour_has_costs_one_route_each_and_not_one_for_each_class() {
     let mut many = environment(1);
     let nets = (0..100).map(|n| format!("10.200.{n}.0/24").parse().unwrap());

@@ -14,7 +14,7 @@ use std::time::Duration;
 use patronus_engine::diff::apply;
 use patronus_engine::{Effect, Engine, Input};
 use patronus_model::Timestamp;
-use patronus_model::bgp::{Asn, BgpTimers};
+use patronus_model::bgp::{Accept, Advertise, Asn, BgpNeighbor, BgpTimers};
 use patronus_model::event::{Decision, Event};
 use patronus_model::ids::{ClassId, Dscp, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{
@@ -104,6 +104,24 @@ pub fn remote(n: u16, uplinks: u8, hub: Option<u8>) -> RemoteSite {
     }
 }
 
+/// A router of somebody else's.
+fn neighbor(address: &str) -> BgpNeighbor {
+    BgpNeighbor {
+        address: address.parse().unwrap(),
+        description: address.to_owned(),
+        remote_asn: Asn::new(65_001).unwrap(),
+        password: None,
+        update_source: None,
+        ebgp_multihop: None,
+        next_hop_self: true,
+        advertise: Advertise::Everything,
+        accept: Accept::All,
+        maximum_prefixes: None,
+        timers: BgpTimers::default(),
+        bfd: None,
+    }
+}
+
 /// Site 1 with so many uplinks and these others, voice preferring the first uplink and bulk the
 /// second.
 pub fn config(uplinks: u8, remotes: Vec<RemoteSite>) -> RouterConfig {
@@ -147,7 +165,7 @@ pub fn config(uplinks: u8, remotes: Vec<RemoteSite>) -> RouterConfig {
             timers: BgpTimers::default(),
             graceful_restart: Some(Duration::from_secs(120)),
             maximum_prefixes: 20_000,
-            neighbors: vec![],
+            neighbors: vec![neighbor("10.1.0.7"), neighbor("fd00:1::7")],
             originate_default: false,
         },
         classes: vec![
