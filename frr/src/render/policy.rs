@@ -167,8 +167,9 @@ fn inbound_map(desired: &Desired, site: bool, accept: Accept, family: Family) ->
     if accept == Accept::AllButDefault {
         nodes.push(deny(&name, 20, "default", family));
     }
-    // bgpd did not always find IPv6 next hops of sites in the list (seen where its interface came
-    // later than the session), and a site without its prefixes is worse than one that lies.
+    // A bgpd whose interface had no IPv6 address yet when the session came up says its IPv4 one, mapped
+    // into IPv6, as next hop; and FRR 8 and 10 write such a prefix differently, so that what is asked
+    // for would not compare with what is shown.
     let condition = in_overlay.filter(|_| site && family == Family::V4);
     let mut lines: Vec<Node> = condition.iter().map(|it| Node::leaf(it)).collect();
     if site && family == Family::V6 {
