@@ -78,6 +78,7 @@ fn is_single_valued(head: &[&str]) -> bool {
                 "table" | "distance" | "local-preference" | "weight" | "metric"
             ]
             | ["match", "ip" | "ipv6", "address", "prefix-list"]
+            | ["set", "ipv6", "next-hop", "global"]
             | ["transmit-interval" | "receive-interval" | "detect-multiplier"]
     )
 }

@@ -304,7 +304,7 @@ fn activation(desired: &Desired, neighbor: &BgpNeighbor, family: Family) -> Vec<
     ));
     lines.push(format!(
         "route-map {} out",
-        policy::outbound(neighbor.advertise, family)
+        policy::outbound(desired, neighbor)
     ));
     lines
         .into_iter()

@@ -124,6 +124,52 @@ async fn an_internal_hub_reflects_with_itself_as_next_hop() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn next_hops_of_sites_are_in_the_overlay_and_stay_there() -> Result<()> {
+    if skipped()? {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new("frr-lies")?;
+    let (mut one, mut two) = (Router::start(&sandbox, 1)?, Router::start(&sandbox, 2)?);
+    join(&sandbox, 1, 2)?;
+    let nothing_more = |_: &mut patronus_model::bgp::BgpNeighbor| {};
+    one.want(cases::router(1, &[], cases::sites(1, 2, nothing_more)));
+    let networks = ["10.2.0.0/16", "10.66.0.0/16", "fd00:2::/48", "fd00:66::/48"];
+    let sites = cases::sites(2, 1, nothing_more);
+    two.want(cases::router(2, &networks, sites));
+    for router in [&mut one, &mut two] {
+        router.applied().await?;
+    }
+    let honest = ["10.2.0.0/16 via 10.255.0.2", "fd00:2::/48 via fd00:ff::2"];
+    let all = ["10.66.0.0/16 via 10.255.0.2", "fd00:66::/48 via fd00:ff::2"];
+    one.learns(&[honest, all].concat()).await?;
+
+    // What teardown and a new start do while the session lives.
+    two.node.ip("address del fd00:ff::2/64 dev ov0\n")?;
+    sleep(Duration::from_millis(500)).await;
+    two.node.ip("address add fd00:ff::2/64 dev ov0 nodad\n\
+         route replace fd00:ff::1/128 via fd01:21::1 src fd00:ff::2 table 100\n")?;
+    // Nothing may change, so there is nothing to wait for but what bgpd may have to say.
+    sleep(Duration::from_secs(2)).await;
+    one.learns(&[honest, all].concat()).await?;
+
+    // A gateway that router 1 reaches without the overlay, so that nothing but the check refuses it.
+    two.end_supervision();
+    two.configure(&[
+        "ip prefix-list lie seq 5 permit 10.66.0.0/16",
+        "route-map patronus-tell-external-v4 permit 5",
+        "match ip address prefix-list lie",
+        "set ip next-hop 172.16.21.2",
+        "exit",
+        "ipv6 prefix-list lie seq 5 permit fd00:66::/48",
+        "route-map patronus-tell-site-external-v6 permit 5",
+        "match ipv6 address prefix-list lie",
+        "set ipv6 next-hop global fd01:21::2",
+    ])?;
+    one.learns(&honest).await?;
+    sandbox.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_ordinary_site_tells_what_is_its_own_and_external_but_not_what_sites_told_it()
 -> Result<()> {
     if skipped()? {

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
-use patronus_model::bgp::{Accept, Advertise};
+use patronus_model::bgp::{Accept, Advertise, BgpNeighbor};
 
 use super::{Desired, covering};
 use crate::tree::Node;
@@ -88,13 +88,30 @@ pub(crate) fn inbound(site: bool, accept: Accept, family: Family) -> String {
 }
 
 /// The name of the route-map for what a neighbour is told.
-pub(crate) fn outbound(advertise: Advertise, family: Family) -> String {
-    let what = match advertise {
+pub(crate) fn outbound(desired: &Desired, neighbor: &BgpNeighbor) -> String {
+    let family = Family::of(neighbor.address);
+    let to = if own_next_hop(desired, neighbor).is_some() {
+        "-site"
+    } else {
+        ""
+    };
+    let what = match neighbor.advertise {
         Advertise::OwnNetworks => "own",
         Advertise::OwnAndExternal => "external",
         Advertise::Everything | Advertise::EverythingAndDefault => "all",
     };
-    format!("patronus-tell-{what}-{}", family.suffix())
+    format!("patronus-tell{to}-{what}-{}", family.suffix())
+}
+
+/// The IPv6 next hop that sites are told by the route-map rather than by bgpd itself, which says its
+/// IPv4 address mapped into IPv6, and goes on to, once the address was away while the session lived
+/// (FRR issue 18318). No kernel takes such a gateway.
+fn own_next_hop(desired: &Desired, neighbor: &BgpNeighbor) -> Option<Ipv6Addr> {
+    let site = desired.overlay.contains(neighbor.address);
+    match neighbor.update_source {
+        Some(IpAddr::V6(own)) if site && neighbor.next_hop_self => Some(own),
+        Some(_) | None => None,
+    }
 }
 
 /// The families that sessions or networks exist for.
@@ -147,8 +164,8 @@ pub(super) fn route_maps(desired: &Desired) -> Vec<Node> {
         if seen.insert(inbound(site, neighbor.accept, family)) {
             nodes.extend(inbound_map(desired, site, neighbor.accept, family));
         }
-        if seen.insert(outbound(neighbor.advertise, family)) {
-            nodes.extend(outbound_map(desired, neighbor.advertise, family));
+        if seen.insert(outbound(desired, neighbor)) {
+            nodes.extend(outbound_map(desired, neighbor, family));
         }
     }
     nodes
@@ -167,10 +184,7 @@ fn inbound_map(desired: &Desired, site: bool, accept: Accept, family: Family) ->
     if accept == Accept::AllButDefault {
         nodes.push(deny(&name, 20, "default", family));
     }
-    // A bgpd whose interface had no IPv6 address yet when the session came up says its IPv4 one, mapped
-    // into IPv6, as next hop; and FRR 8 and 10 write such a prefix differently, so that what is asked
-    // for would not compare with what is shown.
-    let condition = in_overlay.filter(|_| site && family == Family::V4);
+    let condition = in_overlay.filter(|_| site);
     let mut lines: Vec<Node> = condition.iter().map(|it| Node::leaf(it)).collect();
     if site && family == Family::V6 {
         // Peers on one link send a link-local next hop beside the global one. Only the global
@@ -186,19 +200,20 @@ fn inbound_map(desired: &Desired, site: bool, accept: Accept, family: Family) ->
     nodes
 }
 
-fn outbound_map(desired: &Desired, advertise: Advertise, family: Family) -> Vec<Node> {
-    let name = outbound(advertise, family);
-    let tags: &[Option<u8>] = match advertise {
+fn outbound_map(desired: &Desired, neighbor: &BgpNeighbor, family: Family) -> Vec<Node> {
+    let name = outbound(desired, neighbor);
+    let next_hop = own_next_hop(desired, neighbor);
+    let tags: &[Option<u8>] = match neighbor.advertise {
         Advertise::OwnNetworks => &[Some(TAG_OWN)],
         Advertise::OwnAndExternal => &[Some(TAG_OWN), Some(TAG_EXTERNAL)],
         Advertise::Everything | Advertise::EverythingAndDefault => &[None],
     };
     let mut nodes: Vec<Node> = deny_overlay(desired, &name, family).into_iter().collect();
     for (tag, seq) in tags.iter().zip([20, 30]) {
-        let lines = tag
-            .iter()
-            .map(|tag| Node::leaf(&format!("match tag {tag}")))
-            .collect();
+        let conditions = tag.iter().map(|tag| format!("match tag {tag}"));
+        let changes = next_hop.map(|own| format!("set ipv6 next-hop global {own}"));
+        let lines = conditions.chain(changes).map(|line| Node::leaf(&line));
+        let lines = lines.collect();
         nodes.push(Node::context(
             &format!("route-map {name} permit {seq}"),
             lines,

@@ -96,6 +96,11 @@ impl Router {
         self.run_frr(&words).map(drop)
     }
 
+    /// Ends the supervisor, so that nobody puts back what a test changes.
+    pub(crate) fn end_supervision(&mut self) {
+        self.desired = watch::channel(None).0;
+    }
+
     pub(crate) fn want(&self, desired: Desired) {
         self.desired.send_replace(Some(Arc::new(desired)));
     }
