@@ -2,7 +2,8 @@
 
 use patronus_access::Digest;
 use patronus_access::audit::{Actor, Broken, Entry, Event, Link, Outcome, Verifier};
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
 use sqlx::{Any, Row as _, Transaction};
 
 use crate::database::Store;
@@ -21,10 +22,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unwritable`], or the database does not answer.
     pub async fn audit(&self, event: &Event) -> Result<Entry, StoreError> {
-        let mut transaction = self.write().await?;
-        let entry = append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(entry)
+        self.audited(event).await?.commit().await
+    }
+
+    /// Begins a change that is in the log with the change itself, or neither is.
+    pub(crate) async fn audited<'a>(&self, event: &'a Event) -> Result<Audited<'a>, StoreError> {
+        Ok(Audited {
+            transaction: self.write().await?,
+            event,
+        })
     }
 
     /// Entries before another one, or the last ones, newest first.
@@ -85,6 +91,43 @@ impl Store {
                 }
             }
         }
+    }
+}
+
+/// A change that cannot be committed without its entry. Dropped before, it has not been made.
+pub(crate) struct Audited<'a> {
+    pub(crate) transaction: Transaction<'static, Any>,
+    event: &'a Event,
+}
+
+impl Audited<'_> {
+    /// Makes a part of it, and says how many rows that concerned.
+    pub(crate) async fn make(
+        &mut self,
+        query: Query<'_, Any, AnyArguments>,
+    ) -> Result<u64, StoreError> {
+        let done = query.execute(&mut *self.transaction).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Makes it of one part alone, and says whether that concerned a row. If not, nothing has
+    /// happened that could be told.
+    pub(crate) async fn only(
+        mut self,
+        query: Query<'_, Any, AnyArguments>,
+    ) -> Result<bool, StoreError> {
+        if self.make(query).await? == 0 {
+            return Ok(false);
+        }
+        self.commit().await?;
+        Ok(true)
+    }
+
+    /// Writes it down, and lets both stand.
+    pub(crate) async fn commit(mut self) -> Result<Entry, StoreError> {
+        let entry = append(&mut self.transaction, self.event).await?;
+        self.transaction.commit().await?;
+        Ok(entry)
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::{Any, Row as _, Transaction};
 use std::net::IpAddr;
 
 use crate::Millis;
-use crate::audit::append;
+use crate::audit::{Audited, append};
 use crate::database::Store;
 use crate::error::StoreError;
 use crate::users::{User, user};
@@ -32,17 +32,17 @@ impl Store {
         checked: Option<&PasswordHash>,
         event: &Event,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
+        let mut change = self.audited(event).await?;
         let user = sqlx::query("SELECT password FROM account WHERE id = $1 AND barred_at IS NULL")
             .bind(family.user.to_string())
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *change.transaction)
             .await?;
         let user = user.ok_or(StoreError::NoUser(family.user))?;
         let password: Option<String> = user.try_get("password")?;
         if password != checked.map(PasswordHash::phc) {
             return Err(StoreError::PasswordChanged);
         }
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT INTO session (family, id, account, current_token, began_at, used_at) \
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -51,12 +51,9 @@ impl Store {
         .bind(family.user.to_string())
         .bind(family.current.to_string())
         .bind(family.began_at)
-        .bind(family.used_at)
-        .execute(&mut *transaction)
-        .await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(())
+        .bind(family.used_at);
+        change.make(query).await?;
+        change.commit().await.map(drop)
     }
 
     /// Uses a refresh token, and says what came of it, for whom, and in which session; `None` if
@@ -140,22 +137,15 @@ impl Store {
         why: Why,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        let mut transaction = self.write().await?;
-        let done = sqlx::query(
+        let change = self.audited(event).await?;
+        let query = sqlx::query(
             "UPDATE session SET revoked_at = $2, revoked_why = $3 \
              WHERE id = $1 AND revoked_at IS NULL",
         )
         .bind(session.to_string())
         .bind(event.at)
-        .bind(why.as_str())
-        .execute(&mut *transaction)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(true)
+        .bind(why.as_str());
+        change.only(query).await
     }
 
     /// Ends all sessions of a user but one; says how many there were.
@@ -168,10 +158,9 @@ impl Store {
         but: Option<&SessionId>,
         event: &Event,
     ) -> Result<u64, StoreError> {
-        let mut transaction = self.write().await?;
-        let ended = end_all_of(&mut transaction, user, but, Why::Ended, event.at).await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
+        let mut change = self.audited(event).await?;
+        let ended = end_all_of(&mut change, user, but, Why::Ended, event.at).await?;
+        change.commit().await?;
         Ok(ended)
     }
 
@@ -197,23 +186,21 @@ impl Store {
 
 /// Ends all sessions of a user but one.
 pub(crate) async fn end_all_of(
-    transaction: &mut Transaction<'_, Any>,
+    change: &mut Audited<'_>,
     user: &UserId,
     but: Option<&SessionId>,
     why: Why,
     at: Millis,
 ) -> Result<u64, StoreError> {
-    let done = sqlx::query(
+    let query = sqlx::query(
         "UPDATE session SET revoked_at = $2, revoked_why = $3 \
          WHERE account = $1 AND revoked_at IS NULL AND id <> $4",
     )
     .bind(user.to_string())
     .bind(at)
     .bind(why.as_str())
-    .bind(but.map(ToString::to_string).unwrap_or_default())
-    .execute(&mut **transaction)
-    .await?;
-    Ok(done.rows_affected())
+    .bind(but.map(ToString::to_string).unwrap_or_default());
+    change.make(query).await
 }
 
 async fn save(transaction: &mut Transaction<'_, Any>, family: &Family) -> Result<(), StoreError> {

@@ -8,7 +8,6 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use crate::Millis;
-use crate::audit::append;
 use crate::database::Store;
 use crate::error::StoreError;
 use crate::users::{User, user};
@@ -22,15 +21,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoUser`].
     pub async fn add_api_token(&self, token: &ApiToken, event: &Event) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
+        let mut change = self.audited(event).await?;
         let owner = sqlx::query("SELECT id FROM account WHERE id = $1")
             .bind(token.owner.to_string())
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *change.transaction)
             .await?;
         if owner.is_none() {
             return Err(StoreError::NoUser(token.owner));
         }
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT INTO api_token \
              (id, account, name, scopes, digest, made_at, expires_at, used_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -42,12 +41,9 @@ impl Store {
         .bind(token.digest.to_string())
         .bind(token.made_at)
         .bind(token.expires_at)
-        .bind(token.used_at)
-        .execute(&mut *transaction)
-        .await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(())
+        .bind(token.used_at);
+        change.make(query).await?;
+        change.commit().await.map(drop)
     }
 
     /// An API token and its owner, unless the owner may not log in.
@@ -104,17 +100,8 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn remove_api_token(&self, id: &TokenId, event: &Event) -> Result<bool, StoreError> {
-        let mut transaction = self.write().await?;
-        let done = sqlx::query("DELETE FROM api_token WHERE id = $1")
-            .bind(id.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(true)
+        let query = sqlx::query("DELETE FROM api_token WHERE id = $1").bind(id.to_string());
+        self.audited(event).await?.only(query).await
     }
 
     /// The keys that access tokens are signed with, by the time from which on they sign.
@@ -138,25 +125,22 @@ impl Store {
         last: Option<&KeyId>,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        let mut transaction = self.write().await?;
+        let mut change = self.audited(event).await?;
         let row =
             sqlx::query("SELECT id FROM signing_key ORDER BY signs_from DESC, id DESC LIMIT 1")
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut *change.transaction)
                 .await?;
         let found: Option<String> = row.map(|row| row.try_get("id")).transpose()?;
         if found != last.map(ToString::to_string) {
             return Ok(false);
         }
         let secret = Zeroizing::new(HEXLOWER.encode(key.expose()));
-        sqlx::query("INSERT INTO signing_key (id, secret, signs_from) VALUES ($1, $2, $3)")
+        let sql = "INSERT INTO signing_key (id, secret, signs_from) VALUES ($1, $2, $3)";
+        let query = sqlx::query(sql)
             .bind(key.id.to_string())
             .bind(secret.as_str())
-            .bind(key.signs_from)
-            .execute(&mut *transaction)
-            .await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(true)
+            .bind(key.signs_from);
+        change.only(query).await
     }
 
     /// Forgets keys that nothing is signed with any more.

@@ -6,7 +6,6 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use crate::Millis;
-use crate::audit::append;
 use crate::database::Store;
 use crate::error::StoreError;
 use crate::sessions::end_all_of;
@@ -74,11 +73,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::UserExists`].
     pub async fn add_user(&self, user: &User, event: &Event) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        insert(&mut transaction, user).await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(())
+        let mut change = self.audited(event).await?;
+        insert(&mut change.transaction, user).await?;
+        change.commit().await.map(drop)
     }
 
     /// Adds a user if there is none at all, and says whether that was so. Of several controllers that
@@ -87,16 +84,15 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn add_first_user(&self, user: &User, event: &Event) -> Result<bool, StoreError> {
-        let mut transaction = self.write().await?;
+        let mut change = self.audited(event).await?;
         let anybody = sqlx::query("SELECT id FROM account LIMIT 1")
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *change.transaction)
             .await?;
         if anybody.is_some() {
             return Ok(false);
         }
-        insert(&mut transaction, user).await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
+        insert(&mut change.transaction, user).await?;
+        change.commit().await?;
         Ok(true)
     }
 
@@ -105,18 +101,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoUser`], [`StoreError::LastAdmin`].
     pub async fn set_role(&self, id: &UserId, role: Role, event: &Event) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        let query = sqlx::query("UPDATE account SET role = $2 WHERE id = $1");
-        let done = query
+        let mut change = self.audited(event).await?;
+        let query = sqlx::query("UPDATE account SET role = $2 WHERE id = $1")
             .bind(id.to_string())
-            .bind(role.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        found(done.rows_affected(), id)?;
-        an_admin_is_left(&mut transaction).await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(())
+            .bind(role.as_str());
+        found(change.make(query).await?, id)?;
+        an_admin_is_left(&mut change.transaction).await?;
+        change.commit().await.map(drop)
     }
 
     /// Bars a user from logging in, and ends all of the user's sessions; or lifts that with `None`.
@@ -130,21 +121,16 @@ impl Store {
         barred_at: Option<Millis>,
         event: &Event,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        let query = sqlx::query("UPDATE account SET barred_at = $2 WHERE id = $1");
-        let done = query
+        let mut change = self.audited(event).await?;
+        let query = sqlx::query("UPDATE account SET barred_at = $2 WHERE id = $1")
             .bind(id.to_string())
-            .bind(barred_at)
-            .execute(&mut *transaction)
-            .await?;
-        found(done.rows_affected(), id)?;
-        an_admin_is_left(&mut transaction).await?;
+            .bind(barred_at);
+        found(change.make(query).await?, id)?;
+        an_admin_is_left(&mut change.transaction).await?;
         if let Some(at) = barred_at {
-            end_all_of(&mut transaction, id, None, Why::UserChanged, at).await?;
+            end_all_of(&mut change, id, None, Why::UserChanged, at).await?;
         }
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(())
+        change.commit().await.map(drop)
     }
 
     /// Gives a user another password, and ends all of the user's sessions but the one in which it
@@ -159,18 +145,13 @@ impl Store {
         but: Option<&SessionId>,
         event: &Event,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        let query = sqlx::query("UPDATE account SET password = $2 WHERE id = $1");
-        let done = query
+        let mut change = self.audited(event).await?;
+        let query = sqlx::query("UPDATE account SET password = $2 WHERE id = $1")
             .bind(id.to_string())
-            .bind(password.phc())
-            .execute(&mut *transaction)
-            .await?;
-        found(done.rows_affected(), id)?;
-        end_all_of(&mut transaction, id, but, Why::UserChanged, event.at).await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(())
+            .bind(password.phc());
+        found(change.make(query).await?, id)?;
+        end_all_of(&mut change, id, but, Why::UserChanged, event.at).await?;
+        change.commit().await.map(drop)
     }
 
     /// Keeps the same password hashed with other parameters, if it is still the same; says whether.
@@ -200,25 +181,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoUser`], [`StoreError::LastAdmin`].
     pub async fn remove_user(&self, id: &UserId, event: &Event) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
+        let mut change = self.audited(event).await?;
         for sql in [
             "DELETE FROM session WHERE account = $1",
             "DELETE FROM api_token WHERE account = $1",
         ] {
-            sqlx::query(sql)
-                .bind(id.to_string())
-                .execute(&mut *transaction)
-                .await?;
+            change.make(sqlx::query(sql).bind(id.to_string())).await?;
         }
-        let done = sqlx::query("DELETE FROM account WHERE id = $1")
-            .bind(id.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        found(done.rows_affected(), id)?;
-        an_admin_is_left(&mut transaction).await?;
-        append(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(())
+        let query = sqlx::query("DELETE FROM account WHERE id = $1").bind(id.to_string());
+        found(change.make(query).await?, id)?;
+        an_admin_is_left(&mut change.transaction).await?;
+        change.commit().await.map(drop)
     }
 }
 
