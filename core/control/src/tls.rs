@@ -76,6 +76,36 @@ pub fn router_config(
     Ok(config)
 }
 
+/// What the traits of both ends' verifiers ask of signatures is the same, and so is the answer: those
+/// of TLS 1.3 are checked with what `self.provider` can, and there are no others.
+macro_rules! signatures_of_tls13 {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _certificate: &CertificateDer<'_>,
+            _signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            algorithms.supported_schemes()
+        }
+    };
+}
+
 /// Believes what [`Trust`] says, and otherwise checks what is always checked: signatures, times, names
 /// and that the certificate is one for servers.
 #[derive(Debug)]
@@ -124,29 +154,7 @@ impl ServerCertVerifier for ControllerVerifier {
         verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
-    }
+    signatures_of_tls13!();
 }
 
 /// What a controller shows to routers. It can be replaced while it is used.
@@ -194,6 +202,7 @@ pub fn controller_config(
             .build();
     let verifier = Arc::new(SiteVerifier {
         inner: verifier.map_err(failed)?,
+        provider: Arc::clone(&provider),
         revocations,
     });
     let builder = ServerConfig::builder_with_details(provider, Arc::new(clock.clone()));
@@ -213,6 +222,7 @@ pub fn controller_config(
 #[derive(Debug)]
 struct SiteVerifier {
     inner: Arc<dyn ClientCertVerifier>,
+    provider: Arc<CryptoProvider>,
     revocations: watch::Receiver<Arc<Revocations>>,
 }
 
@@ -241,27 +251,5 @@ impl ClientCertVerifier for SiteVerifier {
         Ok(verified)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    signatures_of_tls13!();
 }
