@@ -10,16 +10,18 @@
 mod net;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use net::{Net, Raw, TestRouter, eventually, settings, target};
-use patronus_control::WallClock;
+use futures::FutureExt as _;
+use net::{Net, PATIENCE, Raw, TestRouter, eventually, settings, target};
 use patronus_control::serve::ServeSettings;
+use patronus_control::session::Facts;
 use patronus_control::tls::{Trust, router_config};
 use patronus_control::wire::v1;
-use patronus_identity::{Authority, SiteIdentity};
+use patronus_control::{WallClock, enrol};
+use patronus_identity::{Authority, PrivateKey, SiteIdentity};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -51,9 +53,19 @@ impl Healthy {
     }
 }
 
+/// Longer than any test: what ends before that has not ended because of it.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// A controller that nobody is lost to because the machine stood still for seconds.
+async fn patient() -> Net {
+    limited(|_| {}).await
+}
+
 async fn limited(change: impl FnOnce(&mut ServeSettings)) -> Net {
     let authority = Authority::create(WallClock::system().now()).unwrap();
     let mut settings = settings();
+    settings.session.heartbeat = Duration::from_secs(2);
+    settings.session.confirm_within = Duration::from_secs(60);
     change(&mut settings);
     Net::start_with(Arc::new(authority), settings, &["127.0.0.1"]).await
 }
@@ -68,11 +80,45 @@ async fn tls(net: &Net, identity: Option<&SiteIdentity>) -> TlsStream<TcpStream>
     connector.connect(name, tcp).await.unwrap()
 }
 
-/// Whether the other end closes within some seconds.
-async fn is_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> bool {
+/// Waits until the other end has closed.
+async fn closed(stream: &mut (impl AsyncRead + Unpin)) {
     let mut sink = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut sink));
-    read.await.is_ok()
+    // It does not matter whether by an error.
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut sink));
+    let _ = read.await.expect("the other end closes");
+}
+
+/// Whether the other end has not closed.
+fn is_open(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut sink = [0; 1024];
+    loop {
+        match stream.read(&mut sink).now_or_never() {
+            None => return true,
+            Some(Ok(1..)) => {}
+            Some(Ok(0) | Err(_)) => return false,
+        }
+    }
+}
+
+fn facts(number: u32) -> v1::RouterMessage {
+    let uplink = v1::UplinkFacts {
+        name: format!("uplink-{number}"),
+        public_key: vec![7; 32],
+        address: String::new(),
+    };
+    let facts = v1::Facts {
+        uplinks: vec![uplink],
+    };
+    let message = Some(v1::router_message::Message::Facts(facts));
+    v1::RouterMessage { message }
+}
+
+/// Which [`facts`] of Berlin the controller was told last.
+fn told(net: &Net) -> Option<u32> {
+    let told = net.desk.told.lock().unwrap();
+    let (uplink, _) = told.get(&net::site("berlin"))?.first_key_value()?;
+    let number = uplink.as_str().strip_prefix("uplink-").unwrap();
+    Some(number.parse().unwrap())
 }
 
 /// A number that differs from call to call, and is the same in each run.
@@ -89,16 +135,16 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_not_tls_end_a_connection() {
-    let net = Net::start().await;
+    let net = patient().await;
     let mut healthy = Healthy::start(&net).await;
     for seed in 0..20 {
         let mut tcp = TcpStream::connect(net.address).await.unwrap();
         tcp.write_all(&noise(500, seed)).await.unwrap();
-        assert!(is_closed(&mut tcp).await, "{seed}");
+        closed(&mut tcp).await;
     }
     let mut tcp = TcpStream::connect(net.address).await.unwrap();
     tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    assert!(is_closed(&mut tcp).await);
+    closed(&mut tcp).await;
     healthy.goes_on(&net).await;
 }
 
@@ -107,7 +153,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_not_http2_end_a_connection() {
-    let net = Net::start().await;
+    let net = patient().await;
     let mut healthy = Healthy::start(&net).await;
     let berlin = net.identity("berlin");
     for seed in 0..20 {
@@ -121,20 +167,20 @@ async fn bytes_that_are_not_http2_end_a_connection() {
         bytes.extend([0xff; 3]);
         bytes.extend(noise(2_000, seed));
         let _ = stream.write_all(&bytes).await;
-        assert!(is_closed(&mut stream).await, "{seed}");
+        closed(&mut stream).await;
     }
     // Cut off in the middle of a frame.
     let mut stream = tls(&net, Some(&berlin)).await;
     stream.write_all(PREFACE).await.unwrap();
     stream.write_all(&[0, 0x10, 0, 1, 4]).await.unwrap();
     stream.shutdown().await.unwrap();
-    assert!(is_closed(&mut stream).await);
+    closed(&mut stream).await;
     healthy.goes_on(&net).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_are_too_large_or_make_no_sense_end_a_session() {
-    let net = Net::start().await;
+    let net = patient().await;
     let mut healthy = Healthy::start(&net).await;
     let berlin = net.identity("berlin");
     let renew = |length| {
@@ -206,95 +252,129 @@ async fn a_router_that_says_nothing_is_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_that_says_too_much_is_heard_slowly_and_the_others_as_before() {
+    const EACH_SECOND: u32 = 20;
     let net = limited(|it| {
-        it.messages_per_second = 20;
-        it.session.heartbeat = Duration::from_secs(1);
+        it.messages_per_second = EACH_SECOND;
     })
     .await;
     let mut healthy = Healthy::start(&net).await;
+    let begun = Instant::now();
     let raw = Raw::of(&net, &net.identity("berlin")).await;
     raw.say(Raw::hello("berlin")).await;
     let say = raw.say.clone();
     let flood = tokio::spawn(async move {
-        for count in 0..100_000_u32 {
-            let facts = v1::UplinkFacts {
-                name: format!("uplink-{count}"),
-                public_key: vec![7; 32],
-                address: String::new(),
-            };
-            let facts = v1::Facts {
-                uplinks: vec![facts],
-            };
-            let message = Some(v1::router_message::Message::Facts(facts));
-            if say.send(v1::RouterMessage { message }).await.is_err() {
+        for count in 0..100_000 {
+            if say.send(facts(count)).await.is_err() {
                 break;
             }
         }
     });
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    eventually("it has been made to wait", || {
+        told(&net) > Some(EACH_SECOND)
+    })
+    .await;
     healthy.goes_on(&net).await;
-    let told = net.desk.told.lock().unwrap()[&net::site("berlin")].clone();
-    let (last, _) = told.first_key_value().unwrap();
-    let count: u32 = last.as_str().trim_start_matches("uplink-").parse().unwrap();
-    assert!(count < 20 * 8, "{count} in a few seconds");
+    let taken = told(&net).unwrap() + 1;
+    // However long all of this has taken.
+    let seconds = u32::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    assert!(taken <= EACH_SECOND * seconds, "{taken} within {seconds} s");
     assert!(!flood.is_finished());
     flood.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn handshakes_that_are_not_finished_keep_nobody_out_for_long() {
-    let within = Duration::from_millis(500);
+async fn handshakes_beyond_the_room_of_an_address_are_ended_and_others_are_not() {
     let net = limited(|it| {
         it.handshakes = 8;
         it.handshakes_per_address = 4;
-        it.handshake_within = within;
+        it.handshake_within = NEVER;
     })
     .await;
     let mut healthy = Healthy::start(&net).await;
-    let mut idle = Vec::new();
+    let mut within = Vec::new();
     for _ in 0..40 {
-        idle.push(TcpStream::connect(net.address).await.unwrap());
+        within.push(TcpStream::connect(net.address).await.unwrap());
     }
-    // Those beyond the limit of their address are closed at once, the others soon.
-    let begun = std::time::Instant::now();
-    for stream in &mut idle {
-        assert!(is_closed(stream).await);
+    for beyond in &mut within.split_off(4) {
+        closed(beyond).await;
     }
-    assert!(begun.elapsed() < within * 6, "{:?}", begun.elapsed());
     healthy.goes_on(&net).await;
+    assert!(within.iter_mut().all(is_open));
+    // When they leave, their room is another's.
+    drop(within);
     let late = net.router(net.identity("late"));
     eventually("it comes in", || net.desk.stands("late") == "NoTarget").await;
     late.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_no_certificate_has_little_room_and_little_time() {
+async fn handshakes_that_are_not_finished_do_not_keep_their_room() {
+    let net = limited(|it| {
+        it.handshakes_per_address = 4;
+        it.handshake_within = Duration::from_millis(500);
+    })
+    .await;
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        idle.push(TcpStream::connect(net.address).await.unwrap());
+    }
+    for stream in &mut idle {
+        closed(stream).await;
+    }
+    let late = net.router(net.identity("late"));
+    eventually("it comes in", || net.desk.stands("late") == "NoTarget").await;
+    late.stop().await;
+}
+
+/// Enrols, as soon as there is room for who has no certificate.
+async fn is_enrolled(net: &Net) {
+    let (token, key) = (net.token("berlin"), PrivateKey::generate().unwrap());
+    let begun = Instant::now();
+    while let Err(errors) = enrol(&token, &key, &Facts::new(), &WallClock::system()).await {
+        assert!(begun.elapsed() < PATIENCE, "{errors:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_certificate_has_little_room() {
+    let net = limited(|it| {
+        it.strangers = 3;
+        it.stranger_for = NEVER;
+    })
+    .await;
+    let mut healthy = Healthy::start(&net).await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        strangers.push(tls(&net, None).await);
+    }
+    let mut more = tls(&net, None).await;
+    closed(&mut more).await;
+    // A router has its room all the same.
+    healthy.goes_on(&net).await;
+    assert!(strangers.iter_mut().all(is_open));
+    drop(strangers);
+    is_enrolled(&net).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_certificate_has_little_time() {
     let net = limited(|it| {
         it.strangers = 3;
         it.stranger_for = Duration::from_millis(800);
     })
     .await;
     let mut healthy = Healthy::start(&net).await;
-    let begun = std::time::Instant::now();
     let mut strangers = Vec::new();
     for _ in 0..3 {
         strangers.push(tls(&net, None).await);
     }
-    // One more is not let in, and none stays.
-    let mut more = tls(&net, None).await;
-    assert!(is_closed(&mut more).await);
-    assert!(
-        begun.elapsed() < Duration::from_millis(700),
-        "{:?}",
-        begun.elapsed()
-    );
-    // A router has its room all the same.
-    healthy.goes_on(&net).await;
     for stranger in &mut strangers {
-        assert!(is_closed(stranger).await);
+        closed(stranger).await;
     }
-    let token = net.token("berlin");
-    net::enrolled(&token).await.unwrap();
+    // A router has all the time.
+    healthy.goes_on(&net).await;
+    is_enrolled(&net).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,7 +387,7 @@ async fn a_router_has_few_connections() {
         open.push(tls(&net, Some(&berlin)).await);
     }
     let mut more = tls(&net, Some(&berlin)).await;
-    assert!(is_closed(&mut more).await);
+    closed(&mut more).await;
     healthy.goes_on(&net).await;
     // One that ends leaves its place to another.
     drop(open.pop());
@@ -319,29 +399,32 @@ async fn a_router_has_few_connections() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_told_faster_than_it_is_taken_in_does_not_pile_up() {
-    let net = limited(|it| it.messages_per_second = 1_000_000).await;
-    *net.desk.takes.lock().unwrap() = Duration::from_millis(200);
+    let net = limited(|it| {
+        it.messages_per_second = 1_000_000;
+        it.session.heartbeat = NEVER;
+    })
+    .await;
+    net.desk.takes_in.send_replace(false);
     let mut raw = Raw::of(&net, &net.identity("berlin")).await;
     raw.say(Raw::hello("berlin")).await;
     assert!(raw.hear().await.is_some());
-    for count in 0..200_u32 {
-        let uplink = v1::UplinkFacts {
-            name: format!("uplink-{count}"),
-            public_key: vec![7; 32],
-            address: String::new(),
-        };
-        let facts = v1::Facts {
-            uplinks: vec![uplink],
-        };
-        let message = Some(v1::router_message::Message::Facts(facts));
-        raw.say(v1::RouterMessage { message }).await;
+    for count in 0..200 {
+        raw.say(facts(count)).await;
     }
-    let last = || {
-        let told = net.desk.told.lock().unwrap();
-        let facts = told.get(&net::site("berlin"));
-        facts.is_some_and(|it| it.keys().any(|name| name.as_str() == "uplink-199"))
+    // When this is answered, all that was said before it has been heard.
+    let renew = v1::Renew {
+        certificate_request: vec![0; 100],
     };
-    eventually("the last is told", last).await;
+    let message = Some(v1::router_message::Message::Renew(renew));
+    raw.say(v1::RouterMessage { message }).await;
+    let is_answer = |said: v1::ControllerMessage| {
+        let message = said.message.expect("a message");
+        matches!(message, v1::controller_message::Message::NotRenewed(_))
+    };
+    while !is_answer(raw.hear().await.expect("an answer")) {}
+    net.desk.takes_in.send_replace(true);
+    eventually("the last is told", || told(&net) == Some(199)).await;
+    // What was being taken in meanwhile, and the last.
     let tells = net.desk.tells.load(std::sync::atomic::Ordering::SeqCst);
-    assert!(tells <= 20, "{tells}");
+    assert_eq!(tells, 2);
 }

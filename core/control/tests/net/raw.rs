@@ -1,7 +1,6 @@
 //! Half of a session, for those who do not keep to the rules.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use patronus_control::session::{Facts, Hello, PROTOCOL};
 use patronus_control::tls::{Trust, router_config};
@@ -13,7 +12,7 @@ use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Net, site};
+use super::{Net, PATIENCE, site};
 
 /// A session without a state machine: says what it is told to say.
 pub(crate) struct Raw {
@@ -86,9 +85,7 @@ impl Raw {
     /// Why it ended, once it has.
     pub(crate) async fn why(&mut self) -> ConnectError {
         let ends = async { while self.hear().await.is_some() {} };
-        tokio::time::timeout(Duration::from_secs(10), ends)
-            .await
-            .expect("it ends");
+        tokio::time::timeout(PATIENCE, ends).await.expect("it ends");
         let status = self.refused.take().expect("it ended with a reason");
         self.line.why(&status)
     }
