@@ -27,10 +27,7 @@ impl Store {
 
     /// Begins a change that is in the log with the change itself, or neither is.
     pub(crate) async fn audited<'a>(&self, event: &'a Event) -> Result<Audited<'a>, StoreError> {
-        Ok(Audited {
-            transaction: self.write().await?,
-            event,
-        })
+        Ok(Audited::within(self.write().await?, event))
     }
 
     /// Entries before another one, or the last ones, newest first.
@@ -100,7 +97,12 @@ pub(crate) struct Audited<'a> {
     event: &'a Event,
 }
 
-impl Audited<'_> {
+impl<'a> Audited<'a> {
+    /// Goes on with a transaction in which something was read first.
+    pub(crate) const fn within(transaction: Transaction<'static, Any>, event: &'a Event) -> Self {
+        Self { transaction, event }
+    }
+
     /// Makes a part of it, and says how many rows that concerned.
     pub(crate) async fn make(
         &mut self,

@@ -14,6 +14,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "intent", include_str!("../migrations/0001_intent.sql")),
     (2, "series", include_str!("../migrations/0002_series.sql")),
     (3, "access", include_str!("../migrations/0003_access.sql")),
+    (
+        4,
+        "enrolment",
+        include_str!("../migrations/0004_enrolment.sql"),
+    ),
 ];
 
 /// How long a transaction waits for another one's to end, milliseconds.

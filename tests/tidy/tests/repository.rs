@@ -19,7 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("patronus-planner", &["patronus-model"]),
     ("patronus-config", &["patronus-model"]),
     ("patronus-access", &["patronus-model"]),
-    ("patronus-store", &["patronus-model", "patronus-access"]),
+    (
+        "patronus-store",
+        &["patronus-model", "patronus-access", "patronus-identity"],
+    ),
     ("patronus-identity", &["patronus-model"]),
     ("patronus-control", &["patronus-model", "patronus-identity"]),
     (
