@@ -119,6 +119,8 @@ fn files(suffix: &str) -> Vec<(String, String)> {
         .current_dir(root())
         .output()
         .expect("git runs");
+    // Of no files, all rules hold.
+    assert!(output.status.success(), "git ls-files: {output:?}");
     let names = String::from_utf8(output.stdout).expect("names are UTF-8");
     let ours = names.lines().filter(|name| name.ends_with(suffix));
     ours.filter_map(|name| Some((name.to_owned(), fs::read_to_string(root().join(name)).ok()?)))
