@@ -192,6 +192,12 @@ impl UdpStream {
         }
     }
 
+    /// When it started: what the times of its reports are counted from.
+    #[must_use]
+    pub fn begun(&self) -> Instant {
+        self.a_to_b.epoch
+    }
+
     /// Time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
