@@ -1,6 +1,7 @@
 //! Whether everything is well, and if not, what is wrong: the causes, not all their consequences.
 
 mod handshakes;
+mod paths;
 mod sessions;
 
 use std::collections::HashMap;
@@ -12,8 +13,7 @@ use ipnet::IpNet;
 use patronus_model::ids::SiteId;
 use patronus_model::path::{PathCause, PathState};
 use patronus_model::view::{
-    BgpView, CutView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, RoutingDaemonView,
-    SiteView,
+    BgpView, CutView, Handshakes, LanState, NeighborView, RouteOrigin, RoutingDaemonView, SiteView,
 };
 
 use crate::snapshot::Snapshot;
@@ -35,7 +35,7 @@ pub(crate) fn problems(from: &Snapshot, bgp: &BgpView, handshakes: &Handshakes) 
     let mut problems: Vec<Problem> = uplinks(from)
         .chain(lans(from))
         .chain(sites(from, handshakes))
-        .chain(paths(from, handshakes))
+        .chain(paths::unwell(from, handshakes))
         .chain(daemons(bgp))
         .chain(sessions::down(from, bgp))
         .chain(silent(from, bgp))
@@ -101,26 +101,29 @@ fn sites(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Probl
     let unreachable = |s: &&SiteView| !site::is_reachable(from, s);
     from.view.sites.iter().filter(unreachable).map(|s| {
         let status = PathStatus::from(site::best(from, s));
-        let message = match status {
-            PathStatus::Unknown => unknown(from, s),
-            PathStatus::Up | PathStatus::Degraded | PathStatus::Down => match relay(from, s) {
-                Some(hub) => {
-                    let hint = handshakes::of_site(from.paths_to(s.number), handshakes);
-                    let message = format!(
-                        "no path to site {} is up: it is reached by {hub}{hint}",
-                        s.id
-                    );
-                    return problem(PathStatus::Degraded, message);
-                }
-                None => {
-                    let hint = handshakes::of_site(from.paths_to(s.number), handshakes);
-                    format!("site {} is unreachable: no path to it is up{hint}", s.id)
-                }
-            },
+        let why = || paths::why(from, from.paths_to(s.number), handshakes);
+        let message = match (status, relay(from, s)) {
+            (PathStatus::Unknown, _) => unknown(from, s),
+            (PathStatus::Up | PathStatus::Degraded | PathStatus::Down, Some(hub)) => {
+                let message = format!(
+                    "no path to site {} is up: it is reached by {hub}{}",
+                    s.id,
+                    why().map_or_else(String::new, |why| format!(". On its own paths: {why}"))
+                );
+                return problem(PathStatus::Degraded, message);
+            }
+            (PathStatus::Up | PathStatus::Degraded | PathStatus::Down, None) => {
+                let why = why().unwrap_or_else(|| format!("there is no path to it: {NO_PATH}"));
+                format!("site {} is unreachable: {why}", s.id)
+            }
         };
         problem(status, message)
     })
 }
+
+/// What a path needs.
+const NO_PATH: &str = "it takes one of our uplinks and one of theirs on the same underlay, and an \
+                       endpoint at one end";
 
 /// The hub to which the traffic of a site goes in its place, if packets pass there.
 fn relay(from: &Snapshot, site: &SiteView) -> Option<String> {
@@ -132,35 +135,6 @@ fn relay(from: &Snapshot, site: &SiteView) -> Option<String> {
         paths.any(|view| view.id == *path && lives(view.state))
     });
     hub.map(|path| from.names.site(path.site))
-}
-
-/// Paths that are not well or not trusted, unless their uplink or their site is the problem.
-fn paths(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Problem> {
-    let own = |path: &&PathView| {
-        let reachable = from
-            .site(path.id.site)
-            .is_some_and(|s| site::is_reachable(from, s));
-        let well = path.state == PathState::Up && path.suppressed.is_none();
-        !well && path.cause != PathCause::UplinkDown && reachable
-    };
-    from.view.paths.iter().filter(own).map(|path| {
-        let (site, local, remote) = (&path.site, &path.local, &path.remote);
-        let (state, cause) = (path.state, path.cause);
-        let name = format!("{site} {local} → {remote}");
-        let flaps = path.suppressed.map(|rest| {
-            let rest = words::span(rest);
-            format!("flaps: for another {rest} no traffic moves to it unless it must")
-        });
-        if let (PathState::Up, Some(flaps)) = (state, &flaps) {
-            return problem(PathStatus::Degraded, format!("{name} {flaps}"));
-        }
-        let hint = handshakes::of_path(path, handshakes);
-        let flaps = flaps.map_or_else(String::new, |flaps| format!("; it {flaps}"));
-        problem(
-            state.into(),
-            format!("{name} is {state}: {cause}{hint}{flaps}"),
-        )
-    })
 }
 
 fn daemons(bgp: &BgpView) -> impl Iterator<Item = Problem> {

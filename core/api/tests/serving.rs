@@ -35,7 +35,7 @@ async fn a_router_with_problems_names_causes_and_not_consequences() {
     let expected = json!({ "well": false, "problems": [
         { "status": "down", "message": "LAN lan1 is missing: no such interface" },
         { "status": "down", "message":
-          "site tromso is unreachable: no path to it is up; no WireGuard handshake for 3 min: no \
+          "site tromso is unreachable: nothing is heard from the far end; no WireGuard handshake for 3 min: no \
            endpoint of it is known here, so it has to begin: compare the keys, and see there \
            whether our endpoint is right and our UDP port open" },
         {
@@ -115,7 +115,7 @@ async fn a_tunnel_that_hangs_keeps_nobody_from_seeing_the_rest() {
     assert!(started.elapsed().as_secs() < 3, "{:?}", started.elapsed());
     let path = json!({ "id": "berlin.fibre~lisbon.fibre", "handshaken": null });
     assert_eq!(data["paths"]["nodes"][0], path);
-    let problem = "site tromso is unreachable: no path to it is up";
+    let problem = "site tromso is unreachable: nothing is heard from the far end";
     assert_eq!(data["router"]["problems"][1]["message"], problem);
 }
 

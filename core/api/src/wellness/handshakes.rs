@@ -6,6 +6,7 @@ use std::time::Duration;
 use patronus_model::path::{PathCause, PathState};
 use patronus_model::view::{Handshake, Handshakes, PathView};
 
+use crate::snapshot::Snapshot;
 use crate::words::span;
 
 /// Keys are used no longer than this (REJECT_AFTER_TIME, WireGuard paper, section 6.1). BFD never
@@ -46,8 +47,17 @@ fn tunnel(path: &PathView, handshakes: &Handshakes) -> Option<Tunnel> {
     })
 }
 
+/// Whether a tunnel passes packets; `None` where that is not known.
+pub(super) fn passes(path: &PathView, handshakes: &Handshakes) -> Option<bool> {
+    match tunnel(path, handshakes)? {
+        Tunnel::Works(_) => Some(true),
+        Tunnel::Blocked(_) => Some(false),
+        Tunnel::Undecided(_) => None,
+    }
+}
+
 /// What to look at, to be put behind what is said of a path; empty where WireGuard tells nothing.
-pub(super) fn of_path(path: &PathView, handshakes: &Handshakes) -> String {
+pub(super) fn of_path(from: &Snapshot, path: &PathView, handshakes: &Handshakes) -> String {
     match tunnel(path, handshakes) {
         None => String::new(),
         Some(Tunnel::Blocked(since)) => {
@@ -63,7 +73,8 @@ pub(super) fn of_path(path: &PathView, handshakes: &Handshakes) -> String {
         }
         Some(Tunnel::Works(age)) => {
             let ago = span(age);
-            format!("; the last WireGuard handshake was {ago} ago, {INSIDE}")
+            let inside = inside(from, &[path]);
+            format!("; the last WireGuard handshake was {ago} ago, {inside}")
         }
         Some(Tunnel::Undecided(age)) => {
             format!("; the last WireGuard handshake was {} ago", span(age))
@@ -71,14 +82,12 @@ pub(super) fn of_path(path: &PathView, handshakes: &Handshakes) -> String {
     }
 }
 
-/// The same for a site to which no path is up.
-pub(super) fn of_site<'a>(
-    paths: impl Iterator<Item = &'a PathView>,
-    handshakes: &Handshakes,
-) -> String {
-    let paths: Vec<&PathView> = paths.filter(|path| is_asked(path)).collect();
+/// The same for several paths that are down, of which those that are asked about count.
+pub(super) fn of_all(from: &Snapshot, paths: &[&PathView], handshakes: &Handshakes) -> String {
+    let asked = paths.iter().copied().filter(|path| is_asked(path));
+    let paths: Vec<&PathView> = asked.collect();
     if let [path] = paths.as_slice() {
-        return of_path(path, handshakes);
+        return of_path(from, path, handshakes);
     }
     let all: Option<Vec<Tunnel>> = paths.iter().map(|path| tunnel(path, handshakes)).collect();
     let all = all.unwrap_or_default();
@@ -103,7 +112,8 @@ pub(super) fn of_site<'a>(
         (_, 0) => String::new(),
         (_, count) => {
             let total = paths.len();
-            format!("; WireGuard shakes hands on {count} of {total}, {INSIDE}")
+            let inside = inside(from, &paths);
+            format!("; WireGuard shakes hands on {count} of {total}, {inside}")
         }
     }
 }
@@ -115,6 +125,27 @@ fn missing(since: Option<Duration>) -> String {
     }
 }
 
-/// What to look at where tunnels work.
-const INSIDE: &str = "but no BFD comes through: is UDP port 3784 blocked inside of the tunnel, or \
-                      patronusd not running there?";
+/// What to look at where tunnels work. An overlay address that is not the far end's own looks just
+/// like a firewall: WireGuard drops what comes from another one than it expects of the peer.
+fn inside(from: &Snapshot, paths: &[&PathView]) -> String {
+    let mut ends: Vec<String> = Vec::new();
+    for path in paths {
+        let Some(site) = from.site(path.id.site) else {
+            continue;
+        };
+        let addresses: Vec<String> = site.addresses.iter().map(ToString::to_string).collect();
+        let end = format!("{} is {}", site.id, addresses.join(" and "));
+        if !addresses.is_empty() && !ends.contains(&end) {
+            ends.push(end);
+        }
+    }
+    // Of many sites it is not the address of each that is wrong.
+    let here = match ends.as_slice() {
+        [end] => format!(" (here {end})"),
+        _ => String::new(),
+    };
+    format!(
+        "but no BFD comes through: do the files of both ends have the same overlay addresses{here}, \
+         is UDP port 3784 blocked inside of the tunnel, or patronusd not running there?"
+    )
+}

@@ -1,5 +1,7 @@
 //! What is a problem, and what is none.
 
+mod paths;
+
 use std::sync::Arc;
 
 use patronus_model::event::UplinkFault;
@@ -87,11 +89,12 @@ fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
             .paths
             .iter_mut()
             .filter(|it| it.site.as_str() == "lisbon");
-        lost.for_each(|path| path.state = PathState::Down);
+        lost.for_each(|path| (path.state, path.cause) = (PathState::Down, PathCause::NotHeard));
     };
+    let unheard = "the far end does not hear us";
     check(
         |view, _| lose(view),
-        &["site lisbon is unreachable: no path to it is up"],
+        &[&format!("site lisbon is unreachable: {unheard}")],
     );
     let by_hub = |view: &mut RouterView| {
         lose(view);
@@ -107,7 +110,8 @@ fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
         lisbon.unwrap().choices[0].path = Some(canned::path_id(3, 1, 1));
     };
     let reached = "no path to site lisbon is up: it is reached by oslo";
-    check(|view, _| by_hub(view), &[reached]);
+    let own = format!("{reached}. On its own paths");
+    check(|view, _| by_hub(view), &[&format!("{own}: {unheard}")]);
     // Why its own paths are down is worth knowing all the same.
     check_with(
         &all_shook_hands([None; 3]),
@@ -120,7 +124,7 @@ fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
             lost.for_each(|path| path.cause = PathCause::NeverUp);
         },
         &[&format!(
-            "{reached}; no WireGuard handshake yet on any of 3: compare the keys, the endpoints \
+            "{own}: did not come up; no WireGuard handshake yet on any of 3: compare the keys, the endpoints \
              and the UDP ports that are open"
         )],
     );
@@ -301,147 +305,4 @@ fn all_shook_hands(ages: [Option<u64>; 3]) -> Handshakes {
         (peer, age.map(Duration::from_secs))
     });
     Handshakes(peers.collect())
-}
-
-#[test]
-fn a_path_that_is_silent_says_whether_its_tunnel_works() {
-    // It has been down for three minutes.
-    let lisbon = "lisbon fibre → fibre is down: ";
-    let inside = "but no BFD comes through: is UDP port 3784 blocked inside of the tunnel, or \
-                  patronusd not running there?";
-    let there = "compare the keys, and see whether 198.51.100.7:51820 is right and its UDP port \
-                 open";
-    let here = "no endpoint of it is known here, so it has to begin: compare the keys, and see \
-                there whether our endpoint is right and our UDP port open";
-    let (never, silent) = ("did not come up", "nothing is heard from the far end");
-    let works = |ago| format!("; the last WireGuard handshake was {ago} ago, {inside}");
-    for (cause, age, knows_endpoint, expected) in [
-        (
-            PathCause::NeverUp,
-            None,
-            true,
-            format!("{never}; no WireGuard handshake yet: {there}"),
-        ),
-        (
-            PathCause::NeverUp,
-            None,
-            false,
-            format!("{never}; no WireGuard handshake yet: {here}"),
-        ),
-        (
-            PathCause::Silent,
-            Some(600),
-            true,
-            format!("{silent}; no WireGuard handshake for 10 min: {there}"),
-        ),
-        (
-            PathCause::Silent,
-            Some(20),
-            true,
-            format!("{silent}{}", works("20 s")),
-        ),
-        // The first handshake falls into the grace of a path that starts.
-        (
-            PathCause::NeverUp,
-            Some(65),
-            true,
-            format!("{never}{}", works("1 min")),
-        ),
-        // It may have been the last one before the line broke.
-        (
-            PathCause::Silent,
-            Some(65),
-            true,
-            format!("{silent}; the last WireGuard handshake was 1 min ago"),
-        ),
-        // Packets of the far end come: it is not the tunnel.
-        (
-            PathCause::NotHeard,
-            None,
-            true,
-            "the far end does not hear us".to_owned(),
-        ),
-    ] {
-        check_with(
-            &all_shook_hands([age, Some(5), Some(5)]),
-            |view, _| {
-                let path = &mut view.paths[0];
-                (path.state, path.cause) = (PathState::Down, cause);
-                path.since = Duration::from_secs(60);
-                path.endpoint = path.endpoint.filter(|_| knows_endpoint);
-            },
-            &[&format!("{lisbon}{expected}")],
-        );
-    }
-    // Nothing is known of a tunnel that does not answer, so nothing is said.
-    check(
-        |view, _| {
-            (view.paths[0].state, view.paths[0].cause) = (PathState::Down, PathCause::NeverUp)
-        },
-        &[&format!("{lisbon}{never}")],
-    );
-}
-
-#[test]
-fn a_site_that_is_unreachable_says_whether_its_tunnels_work() {
-    let all = "compare the keys, the endpoints and the UDP ports that are open";
-    for (ages, expected) in [
-        (
-            [None, None, None],
-            format!("; no WireGuard handshake yet on any of 3: {all}"),
-        ),
-        (
-            [None, Some(400), Some(600)],
-            format!("; no WireGuard handshake for 6 min on any of 3: {all}"),
-        ),
-        (
-            [None, Some(20), Some(20)],
-            "; WireGuard shakes hands on 2 of 3, but no BFD comes through: is UDP port 3784 \
-             blocked inside of the tunnel, or patronusd not running there?"
-                .to_owned(),
-        ),
-        ([None, Some(100), None], String::new()),
-    ] {
-        check_with(
-            &all_shook_hands(ages),
-            |view, _| {
-                for path in &mut view.paths {
-                    (path.state, path.cause) = (PathState::Down, PathCause::Silent);
-                    path.since = Duration::from_secs(60);
-                }
-            },
-            &[&format!(
-                "site lisbon is unreachable: no path to it is up{expected}"
-            )],
-        );
-    }
-}
-
-#[test]
-fn a_path_that_flaps_is_a_problem_until_it_is_trusted_again() {
-    let calm = "flaps: for another 2 min no traffic moves to it unless it must";
-    let flap = |view: &mut RouterView| {
-        view.paths[1].suppressed = Some(Duration::from_secs(130));
-    };
-    check(
-        |view, _| flap(view),
-        &[&format!("lisbon fibre → lte {calm}")],
-    );
-    check(
-        |view, _| {
-            flap(view);
-            (view.paths[1].state, view.paths[1].cause) = (PathState::Down, PathCause::NotHeard);
-        },
-        &[&format!(
-            "lisbon fibre → lte is down: the far end does not hear us; it {calm}"
-        )],
-    );
-    // Its uplink is the problem.
-    check(
-        |view, _| {
-            flap(view);
-            (view.paths[1].state, view.paths[1].cause) = (PathState::Down, PathCause::UplinkDown);
-        },
-        &[],
-    );
 }
