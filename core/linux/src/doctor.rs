@@ -1,7 +1,9 @@
 //! What this machine can do, what it cannot, and what stands in our way. Probing changes nothing:
 //! whatever has to be tried is tried in a network namespace that vanishes with its thread.
 
+mod ahead;
 mod conflicts;
+mod forwarding;
 mod probes;
 
 use std::path::Path;

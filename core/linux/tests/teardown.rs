@@ -192,6 +192,56 @@ fn an_interface_in_our_group_is_told_by_its_alias_and_not_by_its_name_alone() {
     });
 }
 
+#[test]
+fn rules_and_firewalls_of_others_before_ours_are_seen_and_harm_is_told_from_doubt() {
+    inside(|| {
+        ip("link set lo up
+            link add wan0 type ifb
+            link set wan0 up
+            addr add 192.0.2.2/24 dev wan0
+            rule add pref 220 from all lookup 220
+            rule add pref 90 to 10.2.0.0/16 iif wan0 fwmark 0x1/0xff lookup main
+            rule add pref 80 from all nop
+            rule add pref 70 from all lookup main suppress_prefixlength 0
+            -6 rule add pref 60 from fd00:1::/48 blackhole
+            rule add pref 5210 from all lookup main
+            rule add pref 900 from all lookup main protocol 80");
+        let look = || {
+            let all = examine(&KernelLayout::default(), Path::new("wireguard-go"), 0);
+            let wanted = ["rules before ours", "forwarding firewall"];
+            let mut found = all.conflicts.into_iter();
+            let mut of = |name: &str| found.find(|it| it.name == name).unwrap();
+            wanted.map(|name| {
+                let it = of(name);
+                (it.found.unwrap(), it.harmful)
+            })
+        };
+        let [(rules, harmful), (firewalls, _)] = look();
+        assert_eq!(
+            rules,
+            [
+                "IPv4 rule 70: all → table main",
+                "IPv4 rule 90: iif wan0 to 10.2.0.0/16 fwmark 0x1/0xff → table main",
+                "IPv4 rule 220: all → table 220",
+                "IPv6 rule 60: from fd00:1::/48 → refuse or drop",
+            ]
+        );
+        assert!(!harmful, "some of it may be for the overlay, or none");
+        assert_eq!(firewalls, [""; 0]);
+        ip("route add default via 192.0.2.1 dev wan0 table 220");
+        run("nft add table inet fw");
+        let chain = "{ type filter hook forward priority 0; policy drop; }";
+        run(&format!("nft add chain inet fw f {chain}"));
+        let words = "inet fw f drops what it does not accept (policy drop)";
+        let [(_, harmful), firewalls] = look();
+        assert!(harmful, "nothing comes to our rules");
+        assert_eq!(firewalls, (vec![words.to_owned()], true));
+        run("nft add rule inet fw f accept");
+        let [_, firewalls] = look();
+        assert_eq!(firewalls, (vec![words.to_owned()], false));
+    });
+}
+
 fn missing(all: &Findings) -> Vec<&'static str> {
     let missing = all.capabilities.iter().filter(|one| !one.found);
     missing.map(|one| one.name).collect()

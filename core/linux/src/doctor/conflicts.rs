@@ -7,7 +7,7 @@ use std::time::Duration;
 use patronus_model::kernel::Family;
 use patronus_model::layout::KernelLayout;
 
-use super::Conflict;
+use super::{Conflict, ahead, forwarding};
 use crate::command::run;
 use crate::error::Error;
 use crate::kernel::{owns_priority, owns_table};
@@ -21,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything that may be in the way.
 pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Conflict> {
+    let ruleset = ruleset();
+    let ruleset = ruleset.as_ref().map(String::as_str);
     vec![
         free(
             "rule priorities",
@@ -32,6 +34,7 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Conflict> {
             ],
             "remove these rules, or set another rule_base in the configuration",
         ),
+        rules_ahead(layout),
         free(
             "routing tables",
             true,
@@ -49,10 +52,12 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Conflict> {
             ],
             "ip link set dev NAME group default",
         ),
+        firewalls(ruleset),
         free(
             "packet marks",
             false,
-            Ok(mark_users(&ruleset())),
+            // That it cannot be listed is told once.
+            Ok(ruleset.map(mark_users).unwrap_or_default()),
             [
                 "classes and uplinks in packet marks",
                 "another ruleset may overwrite our marks, and we overwrite what it sets before us",
@@ -104,6 +109,48 @@ fn foreign_rules(layout: &KernelLayout) -> Result<Vec<String>, Error> {
     Ok(all)
 }
 
+/// A rule may be for traffic that is none of ours, and a table may hold nothing that the overlay
+/// has too: only one that leaves nothing for others is known to do harm.
+fn rules_ahead(layout: &KernelLayout) -> Conflict {
+    let ahead = ahead::look(layout);
+    let certain = ahead.as_ref().is_ok_and(|it| it.certain);
+    free(
+        "rules before ours",
+        certain,
+        ahead.map(|it| it.rules),
+        [
+            "traffic for the overlay that these rules match",
+            match certain {
+                true => "it follows the tables of others, and never comes to our rules",
+                false => "what their tables have a route for never comes to our rules",
+            },
+        ],
+        "see `ip rule` and `ip route show table N`: give these rules a higher number than ours, let \
+         them match nothing of the overlay, or set a lower rule_base in the configuration",
+    )
+}
+
+/// A chain that lets the overlay pass by its other rules looks the same: only one that lets nothing
+/// pass is known to do harm.
+fn firewalls(ruleset: Result<&str, &Error>) -> Conflict {
+    let found = ruleset.map(forwarding::read);
+    let certain = found.as_ref().is_ok_and(|it| it.iter().any(|it| it.all));
+    Conflict {
+        name: "forwarding firewall",
+        found: match found {
+            Ok(found) => Ok(found.into_iter().map(|it| it.words).collect()),
+            Err(error) => Err(error.report()),
+        },
+        harmful: certain,
+        harms: "packets between LANs and tunnels",
+        cost: match certain {
+            true => "nothing is forwarded, whatever our own rules say",
+            false => "what these chains do not let pass is dropped, whatever our own rules say",
+        },
+        remedy: "see `nft list ruleset`: let them accept what comes from our tunnels, pat*, or goes there",
+    }
+}
+
 fn foreign_routes(layout: &KernelLayout) -> Result<Vec<String>, Error> {
     let mut netlink = Netlink::open()?;
     let mut tables = BTreeSet::new();
@@ -133,15 +180,14 @@ fn foreign_links(layout: &KernelLayout) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// The ruleset as text; empty when it cannot be listed, which another probe reports.
-fn ruleset() -> String {
+/// The ruleset as text.
+fn ruleset() -> Result<String, Error> {
     run(
         "nft",
         &["-s", "-t", "list", "ruleset"],
         String::new(),
         LIMIT,
     )
-    .unwrap_or_default()
 }
 
 /// Tables of others that set marks.
