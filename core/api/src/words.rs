@@ -1,6 +1,7 @@
 //! Events and decisions in words. All phrasing for people is here, so that every surface says the
 //! same thing in the same way.
 
+pub(crate) mod bgp;
 pub(crate) mod elsewhere;
 pub(crate) mod flow;
 

@@ -43,7 +43,7 @@ async fn a_router_with_problems_names_causes_and_not_consequences() {
             "message": "bfdd has not answered for 5 min: see `systemctl status patronus-bfdd`",
         },
         { "status": "down", "message":
-          "BGP session with oslo (10.255.0.3) is down: Idle (Admin): Hold Timer Expired" },
+          "BGP session with oslo (10.255.0.3) is down: Idle (Admin): Hold Timer Expired. That is: switched off by hand in FRR (`shutdown`)" },
         { "status": "degraded",
           "message": "lisbon fibre → fibre is degraded: loss 2.1 % > 1.0 %" },
         { "status": "degraded", "message":

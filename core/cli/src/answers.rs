@@ -70,6 +70,7 @@ pub(crate) struct Router {
     pub(crate) paths: Tally,
     pub(crate) sites: u64,
     pub(crate) sites_reachable: u64,
+    pub(crate) sites_without_bgp: u64,
     pub(crate) last_move: Option<EventLine>,
 }
 
@@ -113,6 +114,14 @@ pub(crate) struct Uplink {
     pub(crate) cost: u32,
     pub(crate) metered: bool,
     pub(crate) paths: Tally,
+}
+
+impl Uplink {
+    /// Whether it has all that it needs, and yet no packet passes on any of its paths.
+    pub(crate) fn is_without_path(&self) -> bool {
+        let paths = &self.paths;
+        self.status == Status::Up && paths.down > 0 && paths.up + paths.degraded == 0
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -201,6 +210,7 @@ pub(crate) struct RoutingDaemon {
 pub(crate) struct Neighbor {
     pub(crate) address: String,
     pub(crate) description: String,
+    pub(crate) site_id: Option<String>,
     pub(crate) remote_asn: u64,
     pub(crate) state: String,
     pub(crate) established: bool,
@@ -208,6 +218,7 @@ pub(crate) struct Neighbor {
     pub(crate) prefixes_received: u64,
     pub(crate) prefixes_sent: u64,
     pub(crate) last_error: Option<String>,
+    pub(crate) meaning: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -4,6 +4,7 @@ use async_graphql::{ID, SimpleObject};
 use patronus_model::view::{BgpView, NeighborView, RoutingDaemonView};
 
 use super::{BigInt, whole_ms};
+use crate::words;
 
 /// BGP and the routing daemons that speak it.
 #[derive(SimpleObject)]
@@ -77,8 +78,10 @@ pub(crate) struct BgpNeighbor {
     prefixes_received: BigInt,
     /// Prefixes sent.
     prefixes_sent: BigInt,
-    /// Why the session last ended, in the daemon's words.
+    /// Why the session last ended, in the daemon's words, also when it is established again.
     last_error: Option<String>,
+    /// What it means that it is not established, and what to look at; `null` where it is.
+    meaning: Option<String>,
 }
 
 impl From<&NeighborView> for BgpNeighbor {
@@ -94,6 +97,7 @@ impl From<&NeighborView> for BgpNeighbor {
             prefixes_received: BigInt(neighbor.received),
             prefixes_sent: BigInt(neighbor.sent),
             last_error: neighbor.last_error.clone(),
+            meaning: words::bgp::meaning(neighbor),
         }
     }
 }

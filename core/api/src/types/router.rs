@@ -1,5 +1,6 @@
 //! The router as a whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
@@ -80,6 +81,17 @@ impl Router {
             false => &nothing,
         };
         Ok(wellness::problems(&self.from, &bgp, handshakes))
+    }
+
+    /// Of the sites that can be reached, those with a BGP session that is not established: what it
+    /// would announce is not known.
+    async fn sites_without_bgp(&self, context: &Context<'_>) -> Result<BigInt> {
+        let bgp = Session::of(context)?.ask(Request::Bgp).await?;
+        let down = bgp.neighbors.iter().filter(|it| !it.established);
+        let down: BTreeSet<_> = down.filter_map(|it| it.site.as_ref()).collect();
+        let sites = self.from.view.sites.iter();
+        let reachable = sites.filter(|s| site::is_reachable(&self.from, s));
+        Ok(reachable.filter(|s| down.contains(&s.id)).count().into())
     }
 
     /// The last time that traffic moved from one path to another.

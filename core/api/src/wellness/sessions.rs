@@ -8,6 +8,7 @@ use super::{Problem, problem};
 use crate::snapshot::Snapshot;
 use crate::types::path::PathStatus;
 use crate::types::site;
+use crate::words::{self, bgp::SHUT_DOWN};
 
 /// BGP sessions that are down, unless their site is the problem, or bgpd, without which nothing is
 /// known of any.
@@ -28,6 +29,7 @@ pub(super) fn down(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Probl
             let hint = bad_peer_as(bgp, neighbor)
                 .or_else(|| too_many_prefixes(neighbor))
                 .or_else(|| passwords(from, neighbor))
+                .or_else(|| meaning(neighbor))
                 .unwrap_or_default();
             let message = format!(
                 "BGP session with {name} ({}) is down: {}{why}{hint}",
@@ -35,6 +37,13 @@ pub(super) fn down(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Probl
             );
             problem(PathStatus::Down, message)
         })
+}
+
+/// What a state means which lasts, unlike those of a session that tries to come up.
+fn meaning(neighbor: &NeighborView) -> Option<String> {
+    let lasts = !matches!(neighbor.state.as_str(), "Idle" | "Connect" | "Active");
+    let meaning = words::bgp::meaning(neighbor).filter(|_| lasts);
+    meaning.map(|it| format!(". That is: {it}"))
 }
 
 /// What to compare when one end takes the other for another AS than it is. Which of the two is wrong,
@@ -107,10 +116,6 @@ fn passwords(from: &Snapshot, neighbor: &NeighborView) -> Option<String> {
         )
     })
 }
-
-/// What FRR says when the other end was switched off on purpose (RFC 4486 section 4): the same in 8.4
-/// and in 10.3.
-const SHUT_DOWN: &str = "Administrative Shutdown";
 
 /// How long a session may take to come up.
 const CONNECTING: Duration = Duration::from_secs(30);

@@ -236,7 +236,13 @@ fn a_session_to_which_no_connection_is_made_asks_for_the_passwords() {
         ("Idle", true, notified, minute, &one),
         ("Idle", false, notified, minute, ""),
         ("Active", true, admin, minute, ""),
-        ("Idle (Admin)", true, notified, minute, ""),
+        (
+            "Idle (Admin)",
+            true,
+            notified,
+            minute,
+            ". That is: switched off by hand in FRR (`shutdown`)",
+        ),
         // It has only just gone down.
         ("Active", true, notified, Some(Duration::from_secs(3)), ""),
     ] {

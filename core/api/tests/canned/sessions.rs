@@ -71,7 +71,12 @@ pub fn bgp() -> BgpView {
         since: (number < 4).then_some(HOUR),
         received: 2,
         sent: 2,
-        last_error: (number == 3).then(|| "Hold Timer Expired".to_owned()),
+        last_error: match number {
+            // Of before it came up again.
+            2 => Some("Interface down".to_owned()),
+            3 => Some("Hold Timer Expired".to_owned()),
+            _ => None,
+        },
     };
     BgpView {
         local: Some((

@@ -18,7 +18,7 @@ impl View for Bgp {
                 daemons { name up version sinceMs }
                 neighbors {
                     address description siteId remoteAsn state established sinceMs
-                    prefixesReceived prefixesSent lastError
+                    prefixesReceived prefixesSent lastError meaning
                 }
             }
         }"
@@ -85,6 +85,7 @@ fn neighbors(neighbors: &[Neighbor]) -> Table {
         Column::new("SENT", Align::Right).dispensable(4),
         Column::new("ADDRESS", Align::Left).dispensable(6),
         Column::new("LAST ERROR", Align::Left).or_below(7),
+        Column::new("MEANING", Align::Left).or_below(8),
     ]);
     for neighbor in neighbors {
         table.row([
@@ -95,7 +96,12 @@ fn neighbors(neighbors: &[Neighbor]) -> Table {
             units::number(neighbor.prefixes_received).into(),
             units::number(neighbor.prefixes_sent).into(),
             neighbor.address.clone().into(),
-            known(neighbor.last_error.as_deref()),
+            // Of one that is established it is history, and no reason to get up at night.
+            known(match neighbor.established {
+                true => None,
+                false => neighbor.last_error.as_deref(),
+            }),
+            known(neighbor.meaning.as_deref()),
         ]);
     }
     table

@@ -1,9 +1,11 @@
 //! `patronus sites`.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Shown, View, list, part, state};
-use crate::answers::{Nodes, Site, SiteChoice, Status};
+use crate::answers::{Neighbor, Nodes, Site, SiteChoice, Status};
 use crate::layout::{Align, Column, Page, Table, Text, Tone};
 use crate::trouble::Trouble;
 use crate::units;
@@ -23,6 +25,10 @@ impl View for Sites {
                     }
                 }
             }
+            bgp { neighbors {
+                address description siteId remoteAsn state established sinceMs
+                prefixesReceived prefixesSent lastError meaning
+            } }
         }"
     }
 
@@ -31,6 +37,10 @@ impl View for Sites {
     }
 
     fn render(&self, data: Value) -> Result<Shown, Trouble> {
+        let neighbors: Vec<Neighbor> = part(data.clone(), "/bgp/neighbors")?;
+        let down = neighbors.iter().filter(|it| !it.established);
+        let without_bgp: BTreeSet<&str> = down.filter_map(|it| it.site_id.as_deref()).collect();
+        let without_bgp = |site: &Site| without_bgp.contains(site.id.as_str());
         let sites: Nodes<Site> = part(data, "/sites")?;
         let mut page = Page::default();
         if sites.nodes.is_empty() {
@@ -53,7 +63,14 @@ impl View for Sites {
         for site in &sites.nodes {
             table.row([
                 site.id.clone().into(),
-                state(site.best_path_status),
+                match site.best_path_status {
+                    // Packets pass, but nobody says what for.
+                    Status::Up if without_bgp(site) => Text::toned(Tone::Warning, "◐ up, BGP down"),
+                    Status::Degraded if without_bgp(site) => {
+                        Text::toned(Tone::Warning, "◐ degraded, BGP down")
+                    }
+                    status => state(status),
+                },
                 super::uplinks::paths(&site.path_tally).into(),
                 classes(&site.choices),
                 if site.hub { "hub" } else { units::UNKNOWN }.into(),
@@ -65,7 +82,7 @@ impl View for Sites {
         let well = sites
             .nodes
             .iter()
-            .all(|site| site.best_path_status == Status::Up);
+            .all(|site| site.best_path_status == Status::Up && !without_bgp(site));
         Ok(Shown { page, well })
     }
 }

@@ -30,7 +30,7 @@ impl View for Status {
                 siteId name location labels { key value } version uptimeMs configuredMs settled well
                 problems { status message }
                 paths { up degraded down unknown total }
-                sites sitesReachable
+                sites sitesReachable sitesWithoutBgp
                 lans { interface status prefixes addresses }
                 lastMove { id kind time agoMs message }
             }
@@ -42,7 +42,7 @@ impl View for Status {
             bgp {
                 neighbors {
                     address description siteId remoteAsn state established sinceMs
-                    prefixesReceived prefixesSent lastError
+                    prefixesReceived prefixesSent lastError meaning
                 }
             }
         }"
@@ -122,13 +122,13 @@ fn uplinks(uplinks: &[Uplink]) -> Text {
             None => String::new(),
         };
         let metered = if uplink.metered { " metered" } else { "" };
-        let down = if uplink.status == State::Up {
-            ""
-        } else {
-            " down"
+        let (status, word) = match uplink.status {
+            State::Up if uplink.is_without_path() => (State::Degraded, " no path"),
+            State::Up => (State::Up, ""),
+            other => (other, " down"),
         };
-        let text = format!("{}{down}{bandwidth}{metered}", uplink.name);
-        line = line.then(gap).then(shape(uplink.status)).then(text);
+        let text = format!("{}{word}{bandwidth}{metered}", uplink.name);
+        line = line.then(gap).then(shape(status)).then(text);
     }
     line
 }
@@ -147,7 +147,14 @@ fn lans(lans: &[Lan]) -> Text {
 
 fn sites(router: &Router) -> String {
     let reachable = units::number(router.sites_reachable);
-    let sites = format!("{reachable} reachable of {}", units::number(router.sites));
+    let bgp = match router.sites_without_bgp {
+        0 => String::new(),
+        down => format!(", BGP down to {}", units::number(down)),
+    };
+    let sites = format!(
+        "{reachable} reachable of {}{bgp}",
+        units::number(router.sites)
+    );
     format!("{sites}     paths {}", tally(&router.paths))
 }
 

@@ -125,6 +125,13 @@ async fn lists() {
         uplink.gateways.clear();
     }
     check("uplinks-down", faulty, &uplinks::Uplinks, false).await;
+    let mut cut = canned();
+    for path in cut.view.iter_mut().flat_map(|view| &mut view.paths) {
+        if path.local.as_str() == "lte" {
+            path.state = patronus_model::path::PathState::Down;
+        }
+    }
+    check("uplinks-no-path", cut, &uplinks::Uplinks, false).await;
     check("sites", canned(), &sites::Sites, false).await;
     check("policies", canned(), &policies::Policies, true).await;
     check("bgp", canned(), &bgp::Bgp, false).await;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Shown, View, list, part, state};
 use crate::answers::{Status, Tally, Uplink};
-use crate::layout::{Align, Column, Page, Table, Text};
+use crate::layout::{Align, Column, Page, Table, Text, Tone};
 use crate::trouble::Trouble;
 use crate::units;
 
@@ -47,7 +47,10 @@ impl View for Uplinks {
         for uplink in &uplinks {
             let cells = [
                 uplink.name.clone().into(),
-                state(uplink.status),
+                match uplink.is_without_path() {
+                    true => Text::toned(Tone::Warning, "◐ link up, no path"),
+                    false => state(uplink.status),
+                },
                 uplink.interface.clone().into(),
                 list(&uplink.addresses),
                 units::bandwidth(uplink.bandwidth_up_bps, uplink.bandwidth_down_bps).into(),
@@ -68,7 +71,9 @@ impl View for Uplinks {
         page.table(table);
         Ok(Shown {
             page,
-            well: uplinks.iter().all(|uplink| uplink.status == Status::Up),
+            well: uplinks
+                .iter()
+                .all(|uplink| uplink.status == Status::Up && !uplink.is_without_path()),
         })
     }
 }
