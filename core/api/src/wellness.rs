@@ -284,10 +284,8 @@ fn cuts(from: &Snapshot) -> impl Iterator<Item = Problem> {
 
 /// Whether the kernel and FRR have what they should have.
 fn agreement(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Problem> {
-    let kernel = (!from.view.settled).then(|| {
-        let message = "the kernel does not yet have all that is configured".to_owned();
-        problem(PathStatus::Degraded, message)
-    });
+    let kernel = (!from.view.settled)
+        .then(|| problem(PathStatus::Degraded, words::pending(&from.view.pending)));
     let routing = bgp.problem.as_ref().map(|why| {
         problem(
             PathStatus::Degraded,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
 use patronus_model::path::PathState;
-use patronus_model::view::ChoiceView;
+use patronus_model::view::{ChoiceView, Pending};
 
 use crate::names::Names;
 
@@ -355,6 +355,25 @@ fn after_failure(names: &Names, choice: &ChoiceView, rest: &[Candidate]) -> Opti
             names.join(" or ")
         )
     })
+}
+
+/// What the kernel does not have yet.
+pub(crate) fn pending(pending: &Pending) -> String {
+    let kinds = pending.kinds.iter().map(|(kind, number)| {
+        let (one, many) = kind.words();
+        counted(*number as u64, one, many)
+    });
+    let kinds: Vec<String> = kinds.collect();
+    let kinds = kinds.join(", ");
+    let lead = "the kernel does not yet have all that is configured";
+    match &pending.reason {
+        Some(reason) => format!(
+            "{lead}: {kinds} to be changed, of which {} failed and will be tried again: {reason}",
+            pending.failed
+        ),
+        None if kinds.is_empty() => format!("{lead}, as far as is known: it is being compared"),
+        None => format!("{lead}: {kinds} under way"),
+    }
 }
 
 fn path_to(names: &Names, path: patronus_model::ids::PathId) -> String {

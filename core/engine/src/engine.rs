@@ -20,6 +20,7 @@ use patronus_model::kernel::{ApplyOutcome, Environment, KernelState, LearnedDelt
 use patronus_model::layout::NexthopId;
 use patronus_model::path::{Liveness, Measurement, PathCause, PathState};
 use patronus_model::router::RouterConfig;
+use patronus_model::view::Pending;
 use patronus_model::wireguard::PublicKey;
 
 use crate::decide::{Choice, is_given_time};
@@ -124,6 +125,8 @@ pub struct Engine {
     /// desired, although nothing new was asked for.
     rounds: u32,
     failures: u32,
+    /// What the last plan was to do, and what came of it, until nothing is left to be done.
+    pub(crate) pending: Pending,
     next_tick: Timestamp,
     /// For each path that is down: when its peer's address is set again, and how long after that.
     repairs: BTreeMap<PathId, (Timestamp, Duration)>,

@@ -10,8 +10,8 @@ use patronus_model::kernel::{Foreign, UplinkState};
 use patronus_model::policy::{Match, Strategy, TrafficClass};
 use patronus_model::router::{Lan, RemoteSite, RouterConfig, Uplink};
 use patronus_model::view::{
-    ChoiceView, ClassView, CutView, Holder, LanState, LanView, PathView, PolicyView, RouteOrigin,
-    RouteView, RouterView, SiteView, UplinkView,
+    ChoiceView, ClassView, CutView, Holder, LanState, LanView, PathView, Pending, PolicyView,
+    RouteOrigin, RouteView, RouterView, SiteView, UplinkView,
 };
 use patronus_model::wireguard::PublicKey;
 
@@ -34,6 +34,10 @@ impl Engine {
             uptime: now.since(started),
             configured: now.since(self.configured),
             settled: self.settled(),
+            pending: match self.settled() {
+                true => Pending::default(),
+                false => self.pending.clone(),
+            },
             refused: None,
             uplinks: config
                 .uplinks

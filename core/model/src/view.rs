@@ -1,5 +1,6 @@
 //! What a router shows of itself: a consistent picture at one instant, for the API.
 
+mod pending;
 mod route;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::path::{Measurement, PathCause, PathState};
 use crate::policy::{Action, Flow, Mismatch};
 use crate::wireguard::PublicKey;
 
+pub use pending::{Kind, Pending};
 pub use route::{CutView, Holder, RouteOrigin, RouteView};
 
 /// A whole router. Durations say how long ago something happened.
@@ -37,6 +39,8 @@ pub struct RouterView {
     pub configured: Duration,
     /// Whether what should be in the kernel is there, as far as is known.
     pub settled: bool,
+    /// What is missing there, unless it is settled.
+    pub pending: Pending,
     /// Why the configuration file was refused when it was read last; what is in force is older.
     pub refused: Option<String>,
     /// Our uplinks.

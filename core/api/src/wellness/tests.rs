@@ -5,7 +5,7 @@ mod paths;
 use std::sync::Arc;
 
 use patronus_model::event::UplinkFault;
-use patronus_model::view::RouterView;
+use patronus_model::view::{Kind, Pending, RouterView};
 
 use super::*;
 use crate::canned::{self, Canned};
@@ -299,6 +299,34 @@ fn a_site_whose_daemon_was_stopped_on_purpose_is_said_to_be() {
             }
         },
         &["site lisbon: patronusd there was stopped on purpose; its kernel may forward"],
+    );
+}
+
+#[test]
+fn what_the_kernel_lacks_is_told_by_kind_with_the_reason() {
+    let lead = "the kernel does not yet have all that is configured";
+    let lack = |view: &mut RouterView, failed, reason: Option<&str>| {
+        view.settled = false;
+        view.pending = Pending {
+            kinds: [(Kind::Tunnel, 1), (Kind::Route, 1200)].into(),
+            failed,
+            reason: reason.map(str::to_owned),
+        };
+    };
+    check(
+        |view, _| lack(view, 0, None),
+        &[&format!("{lead}: 1 tunnel, 1200 routes under way")],
+    );
+    check(
+        |view, _| lack(view, 3, Some("putting tunnel pat-1-1: not supported")),
+        &[&format!(
+            "{lead}: 1 tunnel, 1200 routes to be changed, of which 3 failed and will be tried again: \
+             putting tunnel pat-1-1: not supported"
+        )],
+    );
+    check(
+        |view, _| view.settled = false,
+        &[&format!("{lead}, as far as is known: it is being compared")],
     );
 }
 

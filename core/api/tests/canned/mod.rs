@@ -182,6 +182,7 @@ pub fn view() -> RouterView {
         uptime: 76 * HOUR,
         configured: 3 * HOUR,
         settled: true,
+        pending: Pending::default(),
         refused: None,
         uplinks: vec![uplink("fibre", 1, 94, 94), uplink("lte", 2, 11, 48)],
         lans: vec![

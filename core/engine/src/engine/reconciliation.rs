@@ -10,6 +10,7 @@ use patronus_model::event::{Event, Reason};
 use patronus_model::ids::{IfName, PathId};
 use patronus_model::kernel::{ApplyOutcome, Change, KernelState, RouteTarget};
 use patronus_model::router::RouterConfig;
+use patronus_model::view::Pending;
 use patronus_model::wireguard::PublicKey;
 
 use super::{Effect, Engine, Phase};
@@ -196,7 +197,7 @@ impl Engine {
         let drift = self.drift.take();
         if !outcome.failed.is_empty() {
             drift.into_iter().for_each(|event| self.report(event));
-            return self.back_off(now, first_few(&outcome.failed));
+            return self.back_off(now, &outcome.failed, "");
         }
         self.rounds += 1;
         self.report(drift.unwrap_or(Event::Applied {
@@ -207,7 +208,10 @@ impl Engine {
     }
 
     /// Waits before the next attempt, unless there was news meanwhile.
-    fn back_off(&mut self, now: Timestamp, reason: String) {
+    fn back_off(&mut self, now: Timestamp, failed: &[String], so: &str) {
+        let reason = format!("{so}{}", first_few(failed));
+        self.pending.failed = failed.len();
+        self.pending.reason = Some(reason.clone());
         let retry_in = match self.dirty {
             true => Duration::ZERO,
             false => BACKOFF * 2u32.pow(self.failures.min(7)),
@@ -254,15 +258,16 @@ impl Engine {
         let expected = std::mem::take(&mut self.expected);
         if plan.0.is_empty() {
             (self.failures, self.rounds) = (0, 0);
+            self.pending = Pending::default();
             return;
         }
+        self.pending.kinds = Pending::kinds_of(&plan);
         if self.rounds > ROUNDS {
             // Carried out without an error, and still not there: somebody works against us, or the
             // kernel means something else by it. From now on each plan waits longer.
             self.rounds = ROUNDS;
             let steps: Vec<String> = plan.0.iter().map(Change::to_string).collect();
-            let reason = format!("without effect: {}", first_few(&steps));
-            return self.back_off(now, reason);
+            return self.back_off(now, &steps, "without effect: ");
         }
         // What is found right after a plan of ours, that plan may have brought about.
         let ours = expected || (self.rounds > 0 && self.stirred);
