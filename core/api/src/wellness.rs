@@ -138,9 +138,9 @@ fn relay(from: &Snapshot, site: &SiteView) -> Option<String> {
 }
 
 fn daemons(bgp: &BgpView) -> impl Iterator<Item = Problem> {
-    let mut units: Vec<(&str, Vec<&RoutingDaemonView>)> = Vec::new();
+    let mut units: Vec<(Option<&str>, Vec<&RoutingDaemonView>)> = Vec::new();
     for daemon in bgp.daemons.iter().filter(|it| it.version.is_none()) {
-        let unit = unit_of(&daemon.name);
+        let unit = daemon.unit.as_deref();
         match units.iter_mut().find(|(known, _)| *known == unit) {
             Some((_, away)) => away.push(daemon),
             None => units.push((unit, vec![daemon])),
@@ -156,19 +156,17 @@ fn daemons(bgp: &BgpView) -> impl Iterator<Item = Problem> {
         };
         let longest = away.iter().map(|it| it.since).max().unwrap_or_default();
         let since = words::span(longest);
+        let see = match unit {
+            Some(unit) => format!("see `systemctl status {unit}`"),
+            None => "does it run, and what does the log of FRR say? There is no systemd here that \
+                     would start it again"
+                .to_owned(),
+        };
         problem(
             PathStatus::Down,
-            format!("{names} {have} not answered for {since}: see `systemctl status {unit}`"),
+            format!("{names} {have} not answered for {since}: {see}"),
         )
     })
-}
-
-/// The unit of the package that runs a routing daemon.
-fn unit_of(daemon: &str) -> &'static str {
-    match daemon {
-        "bfdd" => "patronus-bfdd",
-        _ => "patronus-frr",
-    }
 }
 
 /// How long prefixes may take to come after a BGP session is established, and to get into force.

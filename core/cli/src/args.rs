@@ -38,6 +38,10 @@ pub(crate) struct Cli {
     )]
     pub(crate) socket: PathBuf,
 
+    /// How long to wait for the daemon, by default 6 seconds, and 35 for a reload
+    #[arg(long, global = true, value_name = "SECS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -382,7 +386,7 @@ fn dscp(text: &str) -> Result<u8, String> {
         .ok_or_else(|| "use a name like EF, AF41, CS5 or BE, or 0 to 63".to_owned())
 }
 
-/// A time between two pictures: not so short that the daemon is kept from its work.
+/// A time between two pictures, or to wait: not so short that the daemon is kept from its work.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()

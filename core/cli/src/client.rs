@@ -14,11 +14,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use crate::trouble::Trouble;
+use crate::trouble::{Process, Trouble};
 
-/// How long the daemon may take. It gives up by itself after 30 s at the latest, when it reads a
-/// configuration; then it says so.
-const PATIENCE: Duration = Duration::from_secs(35);
+/// How long the daemon may take to look something up. It gives up by itself after 5 s; then it says
+/// so.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long it may take to read a configuration; it gives up by itself after 30 s.
+const RELOAD: Duration = Duration::from_secs(35);
 
 /// The longest answer that is read: some ten times that of a network of 1,000 sites.
 const LONGEST_ANSWER: usize = 256 * 1024 * 1024;
@@ -27,6 +30,8 @@ const LONGEST_ANSWER: usize = 256 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     socket: PathBuf,
+    /// How long to wait, whatever is asked.
+    patience: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -50,20 +55,36 @@ struct Extensions {
 }
 
 impl Client {
-    pub(crate) const fn new(socket: PathBuf) -> Self {
-        Self { socket }
+    pub(crate) const fn new(socket: PathBuf, patience: Option<Duration>) -> Self {
+        Self { socket, patience }
     }
 
     /// Asks, and gives the `data` of the answer.
     pub(crate) async fn ask(&self, query: &str, variables: &Value) -> Result<Value, Trouble> {
-        let exchange = self.exchange(json!({ "query": query, "variables": variables }));
-        let late = |_| {
-            let problem = format!("no answer within {} s", PATIENCE.as_secs());
-            Trouble::Unreachable(self.socket.clone(), problem)
-        };
-        let body = tokio::time::timeout(PATIENCE, exchange)
-            .await
-            .map_err(late)??;
+        self.ask_for(PATIENCE, query, variables).await
+    }
+
+    /// Has a configuration read, which takes longer.
+    pub(crate) async fn reload(&self, mutation: &str) -> Result<Value, Trouble> {
+        self.ask_for(RELOAD, mutation, &Value::Null).await
+    }
+
+    async fn ask_for(
+        &self,
+        patience: Duration,
+        query: &str,
+        variables: &Value,
+    ) -> Result<Value, Trouble> {
+        let patience = self.patience.unwrap_or(patience);
+        let mut process = None;
+        let question = json!({ "query": query, "variables": variables });
+        let exchange = self.exchange(question, &mut process);
+        let answer = tokio::time::timeout(patience, exchange).await;
+        let body = answer.map_err(|_| Trouble::Silent {
+            socket: self.socket.clone(),
+            patience,
+            process: process.map(Process::of),
+        })??;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|error| Trouble::NotUnderstood(error.to_string()))?;
         match (answer.errors.into_iter().next(), answer.data) {
@@ -73,9 +94,11 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, body: Value) -> Result<Bytes, Trouble> {
+    /// `process` becomes that of the daemon.
+    async fn exchange(&self, body: Value, process: &mut Option<i32>) -> Result<Bytes, Trouble> {
         let stream = UnixStream::connect(&self.socket).await;
         let stream = stream.map_err(|error| no_connection(&self.socket, &error))?;
+        *process = stream.peer_cred().ok().and_then(|it| it.pid());
         let broken = |error: hyper::Error| self.unreachable(&error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await

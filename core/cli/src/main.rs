@@ -56,7 +56,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let client = Client::new(cli.socket);
+    let client = Client::new(cli.socket, cli.timeout);
     let show = |view: &dyn View, how: &Show| runtime.block_on(show(&client, view, how));
     match cli.command {
         Command::Status(how) => show(&views::status::Status, &how),

@@ -19,7 +19,7 @@ const MUTATION: &str = "mutation Reload {
 
 /// Has the daemon read its configuration file again.
 pub(crate) async fn reload(client: &Client, json: bool) -> Result<u8, Trouble> {
-    let mut data = client.ask(MUTATION, &Value::Null).await?;
+    let mut data = client.reload(MUTATION).await?;
     let data = data.get_mut("reload").map(Value::take).unwrap_or_default();
     let answer: Reload = serde_json::from_value(data.clone())
         .map_err(|error| Trouble::NotUnderstood(error.to_string()))?;

@@ -1,7 +1,8 @@
 //! What can go wrong, and the exit status that it means.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -14,16 +15,26 @@ pub(crate) enum Trouble {
     Usage(String),
     /// There is no socket.
     #[error(
-        "cannot reach patronusd: there is no socket {}. Is it running? See \
-         `systemctl status patronus`; if its socket is elsewhere, use --socket", .0.display()
+        "cannot reach patronusd: there is no socket {}. Is it running? {}; if its socket is \
+         elsewhere, use --socket", .0.display(), see(systemd())
     )]
     NoSocket(PathBuf),
     /// The socket is there, but nobody is behind it.
     #[error(
-        "cannot reach patronusd: nobody listens on {}. Has it stopped? See \
-         `systemctl status patronus`", .0.display()
+        "cannot reach patronusd: nobody listens on {}. Has it stopped? {}", .0.display(),
+        see(systemd())
     )]
     NobodyListens(PathBuf),
+    /// It has taken the connection, and says nothing.
+    #[error("{}", silent(.socket, *.patience, .process.as_ref(), systemd()))]
+    Silent {
+        /// Where it listens.
+        socket: PathBuf,
+        /// How long we waited.
+        patience: Duration,
+        /// Who listens there, where that is known.
+        process: Option<Process>,
+    },
     /// It is something else.
     #[error(
         "cannot reach patronusd: {} is not a socket. --socket takes the daemon's socket, by \
@@ -84,6 +95,7 @@ impl Trouble {
             | Self::NobodyListens(_)
             | Self::NotASocket(_)
             | Self::Forbidden(_)
+            | Self::Silent { .. }
             | Self::Unreachable(..)
             | Self::Daemon(_)
             | Self::NotUnderstood(_)
@@ -96,6 +108,7 @@ impl Trouble {
         match self {
             Self::NoSocket(_)
             | Self::NobodyListens(_)
+            | Self::Silent { .. }
             | Self::Unreachable(..)
             | Self::Daemon(_) => true,
             Self::NotFound(_)
@@ -109,5 +122,88 @@ impl Trouble {
             | Self::File(..)
             | Self::Output(_) => false,
         }
+    }
+}
+
+/// Whether systemd is PID 1 (sd_booted(3)): advice to ask it is of no use where it is not.
+fn systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+/// Where to look for a daemon that is not there.
+const fn see(systemd: bool) -> &'static str {
+    match systemd {
+        true => "See `systemctl status patronus`",
+        false => {
+            "There is no systemd here: see the log of whatever starts patronusd, or start it by \
+             hand to see what it says"
+        }
+    }
+}
+
+/// The process that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    id: i32,
+    stopped: bool,
+}
+
+impl Process {
+    /// Looks at it.
+    pub(crate) fn of(id: i32) -> Self {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name before it is in brackets, and may have any in it (proc_pid_stat(5)).
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        let stopped = matches!(state, Some('T' | 't'));
+        Self { id, stopped }
+    }
+}
+
+/// What is said of a daemon that takes a question and does not answer.
+fn silent(socket: &Path, patience: Duration, process: Option<&Process>, systemd: bool) -> String {
+    let who = process.map_or_else(String::new, |it| format!(" (process {})", it.id));
+    let waited = patience.as_secs_f64();
+    let socket = socket.display();
+    let lead = format!("patronusd{who} does not answer on {socket}: waited {waited} s");
+    let restart = match systemd {
+        true => "`systemctl restart patronus` starts it anew",
+        false => "end it with SIGKILL and start it anew",
+    };
+    match process {
+        Some(Process { id, stopped: true }) => format!(
+            "{lead}. It is stopped, by SIGSTOP or a debugger: `kill -CONT {id}` lets it go on"
+        ),
+        _ => format!(
+            "{lead}. It hangs, or has much to do: --timeout waits longer. The kernel forwards on \
+             meanwhile, but nothing moves away from a path that fails. If it goes on, {restart}, \
+             which interrupts no traffic"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_about_what_there_is() {
+        let socket = Path::new("/run/socket");
+        let silent = |process: Option<Process>, systemd| {
+            silent(socket, Duration::from_secs(6), process.as_ref(), systemd)
+        };
+        let hangs = Process {
+            id: 7,
+            stopped: false,
+        };
+        let said = silent(Some(hangs), true);
+        let lead = "patronusd (process 7) does not answer on /run/socket: waited 6 s. It hangs";
+        assert!(said.starts_with(lead), "{said}");
+        assert!(said.contains("systemctl restart"), "{said}");
+        for said in [&silent(None, false), see(false)] {
+            assert!(!said.contains("systemctl"), "{said}");
+        }
+        assert!(see(true).contains("systemctl"));
     }
 }

@@ -281,8 +281,9 @@ fn a_daemon_that_cannot_be_reached_is_status_3_and_says_what_to_do() {
     let directory = TempDir::new().unwrap();
     let (status, _, err) = run(&directory.path().join("nothing"), &["status"]);
     assert_eq!(status, 3);
+    let systemd = Path::new("/run/systemd/system").is_dir();
     assert!(
-        err.contains("there is no socket") && err.contains("systemctl"),
+        err.contains("there is no socket") && err.contains("systemctl") == systemd,
         "{err}"
     );
 
@@ -312,6 +313,26 @@ fn a_daemon_that_cannot_be_reached_is_status_3_and_says_what_to_do() {
         (3, true),
         "{err}"
     );
+}
+
+#[test]
+fn a_daemon_that_hangs_is_not_waited_for_long() {
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("socket");
+    // A stopped process takes connections, and says nothing.
+    let _listener = BoundSocket::bind(&socket).unwrap();
+    let begin = Instant::now();
+    let (status, _, err) = run(&socket, &["status", "--timeout", "0.5"]);
+    let own = format!("patronusd (process {}) does not answer", std::process::id());
+    assert!(
+        status == 3 && err.contains(&own) && err.contains("waited 0.5 s"),
+        "{err}"
+    );
+    assert!(begin.elapsed() < Duration::from_secs(4));
+    let begin = Instant::now();
+    let (status, _, err) = run(&socket, &["status"]);
+    assert_eq!((status, err.contains("waited 6 s")), (3, true), "{err}");
+    assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! FRR's bfdd runs in a unit of its own, and only while a BGP neighbour wants BFD: its packet socket
 //! costs every packet that the machine forwards.
 
-use std::path::Path;
 use std::time::Duration;
 
 use patronus_frr::{Daemon, FrrPaths};
@@ -10,9 +9,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-const UNIT: &str = "patronus-bfdd.service";
-/// There where systemd is PID 1 (sd_booted(3)).
-const SYSTEMD: &str = "/run/systemd/system";
+use crate::systemd::{self, BFDD};
+
 /// Between attempts to have it started or stopped.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -24,7 +22,7 @@ impl Bfdd {
     /// Must be called within a tokio runtime.
     pub(crate) fn start() -> Self {
         let (sender, wanted) = watch::channel(false);
-        if Path::new(SYSTEMD).is_dir() {
+        if systemd::runs() {
             tokio::spawn(follow(wanted));
         }
         Self(sender)
@@ -55,7 +53,7 @@ async fn follow(mut wanted: watch::Receiver<bool>) {
             match tell(if want { "start" } else { "stop" }).await {
                 Ok(()) => runs = Some(want),
                 Err(answer) => {
-                    warn!("systemctl cannot start or stop {UNIT}: {answer}");
+                    warn!("systemctl cannot start or stop {BFDD}: {answer}");
                     pause = RETRY;
                 }
             }
@@ -69,7 +67,7 @@ async fn follow(mut wanted: watch::Receiver<bool>) {
 
 async fn tell(verb: &str) -> Result<(), String> {
     let mut command = Command::new("systemctl");
-    command.args(["--no-block", verb, UNIT]);
+    command.args(["--no-block", verb, BFDD]);
     let output = command.output().await.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());

@@ -29,6 +29,7 @@ use crate::clock;
 use crate::load::LoadError;
 use crate::places::Places;
 use crate::router::{Reloaded, Router};
+use crate::systemd;
 
 /// Who may use the socket: its owner and its group.
 const SOCKET_MODE: u32 = 0o660;
@@ -284,6 +285,7 @@ fn daemon_view((daemon, status): (&Daemon, &DaemonStatus)) -> RoutingDaemonView 
         name: daemon.to_string(),
         version: status.version.as_ref().map(ToString::to_string),
         since: Instant::now().saturating_duration_since(status.since),
+        unit: systemd::runs().then(|| systemd::unit(*daemon).to_owned()),
     }
 }
 

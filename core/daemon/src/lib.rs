@@ -11,6 +11,7 @@
 //! | What happened lately? | [`journal`] |
 //! | What do the subcommands do? | [`chores`] |
 //! | By what are our kernel objects recognised? | [`layout`] |
+//! | Is there a systemd to be asked? | `systemd` |
 //! | What does a log line look like? | [`mod@log`] |
 
 pub mod bfd;
@@ -30,3 +31,4 @@ pub mod places;
 pub mod router;
 mod routing;
 mod signals;
+mod systemd;

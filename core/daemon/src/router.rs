@@ -36,6 +36,7 @@ use crate::load::{self, LoadError, load};
 use crate::places::Places;
 use crate::routing;
 use crate::signals::{Asked, Signals};
+use crate::systemd;
 
 /// Inputs that may wait for the engine. More than all paths of a large router going down at once.
 const INPUTS: usize = 8192;
@@ -66,10 +67,16 @@ pub async fn run(places: Places) -> anyhow::Result<()> {
 fn lock() -> anyhow::Result<UnixListener> {
     let name = SocketAddr::from_abstract_name("patronusd")?;
     UnixListener::bind_addr(&name).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => anyhow::anyhow!(
-            "another patronusd is running in this network namespace; `patronus status` asks it, \
-             `systemctl stop patronus` stops it"
-        ),
+        ErrorKind::AddrInUse => {
+            let stop = match systemd::runs() {
+                true => "`systemctl stop patronus` stops it",
+                false => "SIGTERM stops it",
+            };
+            anyhow::anyhow!(
+                "another patronusd is running in this network namespace; `patronus status` asks \
+                 it, {stop}"
+            )
+        }
         _ => anyhow::Error::new(error).context("taking the lock"),
     })
 }

@@ -430,6 +430,8 @@ pub struct RoutingDaemonView {
     pub version: Option<String>,
     /// For how long it has answered, or not.
     pub since: Duration,
+    /// The unit that runs it; `None` where systemd runs nothing.
+    pub unit: Option<String>,
 }
 
 /// A BGP neighbour.

@@ -80,6 +80,16 @@ fn daemons_that_are_away_are_told_at_once_with_where_to_look() {
             "bfdd has not answered for 11 s: see `systemctl status patronus-bfdd`",
         ],
     );
+    check(
+        |_, bgp| {
+            bgp.daemons.iter_mut().for_each(|it| it.unit = None);
+            kill(bgp, &["zebra"]);
+        },
+        &[
+            "zebra has not answered for 9 s: does it run, and what does the log of FRR say? There is \
+           no systemd here that would start it again",
+        ],
+    );
 }
 
 #[test]

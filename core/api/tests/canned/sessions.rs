@@ -59,6 +59,14 @@ pub fn bgp() -> BgpView {
         name: name.to_owned(),
         version: version.map(str::to_owned),
         since: 5 * MINUTE,
+        unit: Some(
+            if name == "bfdd" {
+                "patronus-bfdd"
+            } else {
+                "patronus-frr"
+            }
+            .to_owned(),
+        ),
     };
     let neighbor = |site: &str, number: u32, state: &str| NeighborView {
         address: format!("10.255.0.{number}").parse().unwrap(),

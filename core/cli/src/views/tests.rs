@@ -24,7 +24,7 @@ async fn ask(canned: Canned, view: &dyn View) -> Value {
     let (requests, questions) = mpsc::channel(8);
     tokio::spawn(canned.answer(questions));
     let server = patronus_api::serve(listener, requests, std::future::pending());
-    let client = Client::new(socket);
+    let client = Client::new(socket, None);
     let (query, variables) = (view.query(), view.variables());
     tokio::select! {
         _ = server => panic!("the server ended"),
