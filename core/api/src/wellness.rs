@@ -13,7 +13,8 @@ use ipnet::IpNet;
 use patronus_model::ids::SiteId;
 use patronus_model::path::{PathCause, PathState};
 use patronus_model::view::{
-    BgpView, CutView, Handshakes, LanState, NeighborView, RouteOrigin, RoutingDaemonView, SiteView,
+    BgpView, CutView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, RoutingDaemonView,
+    SiteView,
 };
 
 use crate::snapshot::Snapshot;
@@ -113,6 +114,16 @@ fn sites(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Probl
                 return problem(PathStatus::Degraded, message);
             }
             (PathStatus::Up | PathStatus::Degraded | PathStatus::Down, None) => {
+                let mut paths = from.paths_to(s.number).peekable();
+                let stayed_away = |path: &PathView| path.cause == PathCause::StayedAway;
+                if paths.peek().is_some() && paths.all(stayed_away) {
+                    let message = format!(
+                        "site {}: patronusd there was stopped on purpose and did not come back; its \
+                         kernel may still forward, but nothing moves away from what fails",
+                        s.id
+                    );
+                    return problem(status, message);
+                }
                 let why = why().unwrap_or_else(|| format!("there is no path to it: {NO_PATH}"));
                 format!("site {} is unreachable: {why}", s.id)
             }

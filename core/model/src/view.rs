@@ -158,7 +158,15 @@ impl ChoiceView {
         candidates.find(|it| Some(it.path) == self.path && it.state == PathState::Down)
     }
 
-    /// Whether its packets are lost, as it has no path or one that is down.
+    /// Whether nobody knows what becomes of its packets: patronusd at the far end was stopped on
+    /// purpose and did not come back, and its kernel forwards for as long as nobody tears it down.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.dead()
+            .is_some_and(|it| it.cause == PathCause::StayedAway)
+    }
+
+    /// Whether its packets are lost, as far as is known, as it has no path or one that is down.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.path.is_none() || self.dead().is_some()

@@ -28,16 +28,16 @@ pub(crate) struct Explanation {
     class: Option<String>,
     /// How the class picks its paths, in words.
     strategy: Option<String>,
-    /// The route that the destination follows, for `routed` and `no_path`.
+    /// The route that the destination follows, for `routed`, `no_path` and `in_doubt`.
     route: Option<String>,
-    /// The site where it goes, for `routed` and `no_path`.
+    /// The site where it goes, for `routed`, `no_path` and `in_doubt`.
     dest_site_id: Option<ID>,
-    /// Where that route is known from, for `routed` and `no_path`.
+    /// Where that route is known from, for `routed`, `no_path` and `in_doubt`.
     route_origin: Option<Origin>,
     /// What was announced and is not any more, for `unreachable`, if the destination is in such a
     /// prefix.
     withdrawn: Option<WithdrawnPrefix>,
-    /// The path, and why this one, for `routed` and `no_path`.
+    /// The path, and why this one, for `routed`, `no_path` and `in_doubt`.
     choice: Option<Choice>,
     /// What holds for packets that answer, and for connections opened at the other site, in words;
     /// `null` where the class makes no difference to them.
@@ -108,9 +108,10 @@ fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
         view::Outcome::NotOverlay { class, .. } => (Outcome::NotOverlay, Some(class.to_string())),
         view::Outcome::Unreachable { class, .. } => (Outcome::Unreachable, Some(class.to_string())),
         view::Outcome::Routed { class, choice, .. } => {
-            let outcome = match choice.is_lost() {
-                true => Outcome::NoPath,
-                false => Outcome::Routed,
+            let outcome = match (choice.is_lost(), choice.is_in_doubt()) {
+                (_, true) => Outcome::InDoubt,
+                (true, false) => Outcome::NoPath,
+                (false, false) => Outcome::Routed,
             };
             (outcome, Some(class.to_string()))
         }
@@ -126,6 +127,9 @@ pub(crate) enum Outcome {
     /// It belongs to a site, but the path where its traffic is is down, or there is none: its packets
     /// are lost.
     NoPath,
+    /// It belongs to a site whose patronusd was stopped on purpose and did not come back: whether
+    /// its kernel still forwards is not known here.
+    InDoubt,
     /// A policy drops it.
     Dropped,
     /// Its destination is the router itself.

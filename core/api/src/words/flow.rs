@@ -35,11 +35,22 @@ pub(crate) fn because(names: &Names, explanation: &Explanation) -> String {
         Outcome::Routed { site, choice, .. } if choice.path.is_none() => {
             format!("there is no path to {site}: packets are lost")
         }
+        Outcome::Routed { site, choice, .. } if choice.is_in_doubt() => in_doubt(site, choice),
         Outcome::Routed { site, choice, .. } => match choice.dead() {
             Some(dead) => lost(names, site, choice, dead),
             None => reason(choice.reason, None),
         },
     }
+}
+
+/// What is known of packets for a site whose daemon was stopped on purpose.
+fn in_doubt(site: &SiteId, choice: &ChoiceView) -> String {
+    format!(
+        "patronusd at {site} was stopped on purpose and did not come back. Its kernel forwards for as \
+         long as nobody tears it down, and what becomes of packets is not known here. They are sent \
+         where they were for this reason: {}",
+        reason(choice.reason, None)
+    )
 }
 
 /// Why what is sent on a path that is down does not arrive.

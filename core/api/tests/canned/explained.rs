@@ -30,7 +30,14 @@ pub(super) fn explain(flow: Flow) -> Explanation {
             route: "10.4.0.0/16".parse().unwrap(),
             origin: RouteOrigin::Bgp,
             site: "tromso".parse().unwrap(),
-            choice: cut_off(),
+            choice: cut_off(PathCause::Silent),
+        },
+        "10.5.0.9" => Outcome::Routed {
+            class: "voice".parse().unwrap(),
+            route: "10.5.0.0/16".parse().unwrap(),
+            origin: RouteOrigin::Bgp,
+            site: "tromso".parse().unwrap(),
+            choice: cut_off(PathCause::StayedAway),
         },
         "10.1.0.1" => Outcome::Own {
             class: "bulk".parse().unwrap(),
@@ -82,10 +89,10 @@ pub(super) fn explain(flow: Flow) -> Explanation {
 }
 
 /// How voice sees a site all of whose paths are down.
-fn cut_off() -> ChoiceView {
+fn cut_off(cause: PathCause) -> ChoiceView {
     let mut candidates = candidates(4);
     for candidate in &mut candidates {
-        (candidate.state, candidate.cause) = (PathState::Down, PathCause::Silent);
+        (candidate.state, candidate.cause) = (PathState::Down, cause);
         candidate.measured = Measurement::default();
         candidate.verdict = match candidate.path == path_id(4, 2, 1) {
             true => Verdict::Chosen,

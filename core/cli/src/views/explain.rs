@@ -77,7 +77,10 @@ impl View for Explain {
         }
         passed_over(&explained, &mut page);
         // The others go where the configuration says that they should.
-        let carried = !matches!(explained.outcome.as_str(), "no_path" | "unreachable");
+        let carried = !matches!(
+            explained.outcome.as_str(),
+            "no_path" | "in_doubt" | "unreachable"
+        );
         Ok(Shown {
             page,
             well: carried,
@@ -149,6 +152,7 @@ fn outcome(explained: &Explanation) -> Text {
     match explained.outcome.as_str() {
         "dropped" => Text::toned(Tone::Bad, "○ dropped"),
         "no_path" => Text::toned(Tone::Bad, lost(explained)),
+        "in_doubt" => Text::toned(Tone::Warning, "◌ not known whether packets arrive"),
         "unreachable" => Text::toned(Tone::Bad, "○ unreachable"),
         "own" => "ends at this router".into(),
         "not_overlay" => "not in the overlay".into(),

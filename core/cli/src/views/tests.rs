@@ -199,6 +199,13 @@ async fn explanations() {
         false,
     )
     .await;
+    check(
+        "explain-in-doubt",
+        canned(),
+        &explain("10.5.0.9", 5060),
+        false,
+    )
+    .await;
     check("explain-cost", canned(), &explain("10.3.0.9", 80), true).await;
     check("explain-dropped", canned(), &explain("10.2.0.9", 23), true).await;
     check(

@@ -20,10 +20,6 @@ fn a_site_that_is_unreachable_says_why() {
     let (uplink, unheard) = (PathCause::UplinkDown, PathCause::NotHeard);
     for (causes, expected) in [
         ([unheard; 3], "the far end does not hear us"),
-        (
-            [PathCause::StayedAway; 3],
-            "the far end was stopped on purpose and did not come back",
-        ),
         // What is to be mended first comes first.
         (
             [PathCause::Silent, unheard, uplink],
@@ -40,6 +36,13 @@ fn a_site_that_is_unreachable_says_why() {
             &[&format!("{lost} {expected}")],
         );
     }
+    check(
+        |view, _| lose(view, &[PathCause::StayedAway; 3]),
+        &[
+            "site lisbon: patronusd there was stopped on purpose and did not come back; its kernel \
+           may still forward, but nothing moves away from what fails",
+        ],
+    );
     check(
         |view, _| view.paths.clear(),
         &[&format!(
