@@ -202,13 +202,14 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
         // Beside the answer, which programs may read.
         eprintln!("patronusd: {doubt}.");
     }
-    if !how.json {
+    if !how.json && !plan.0.is_empty() {
         say!("{}", summary(&plan.0));
     }
     if how.dry_run {
-        match how.json {
-            true => print_json(&plan.0, false, &[])?,
-            false => plan.0.iter().for_each(|it| say!("  {}", in_words(it))),
+        match (how.json, plan.0.is_empty()) {
+            (true, _) => print_json(&plan.0, false, &[])?,
+            (false, true) => say!("{}", nothing(doubt.is_some())),
+            (false, false) => plan.0.iter().for_each(|it| say!("  {}", in_words(it))),
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -218,7 +219,8 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
     if how.json && !how.yes {
         bail!("nothing was removed: pass --yes, or --dry-run to see what would be");
     }
-    if !how.yes && !confirmed()? {
+    // What is left to be done where nothing is there, harms nobody.
+    if !plan.0.is_empty() && !how.yes && !confirmed()? {
         bail!("nothing was removed");
     }
     let errors = patronus_linux::teardown(&layout, places.kernel());
@@ -236,6 +238,7 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
     }
     match (how.json, removed, doubt) {
         (true, ..) => print_json(&plan.0, removed, &errors)?,
+        (false, true, doubt) if plan.0.is_empty() => say!("{}", nothing(doubt.is_some())),
         (false, true, None) => say!("all of it was removed"),
         (false, true, Some(_)) => say!("all that carries the default marks was removed"),
         (false, false, _) => {}
@@ -245,6 +248,14 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What is said where nothing is there.
+const fn nothing(doubted: bool) -> &'static str {
+    match doubted {
+        true => "there is nothing in the kernel that carries the default marks: nothing to remove",
+        false => "there is nothing of ours in the kernel: nothing to remove",
+    }
 }
 
 /// Says what to do about an error of somebody who may not even look.
@@ -265,10 +276,22 @@ fn print_json(changes: &[Change], removed: bool, errors: &[String]) -> anyhow::R
 
 /// What would have to be removed for nothing to be left.
 fn left(places: &Places, layout: &KernelLayout) -> anyhow::Result<Plan> {
-    let there = Kernel::open(layout.clone(), places.kernel())
-        .and_then(|mut kernel| kernel.observe())
-        .map_err(|error| anyhow::anyhow!(error.report()))?;
-    Ok(diff(&KernelState::default(), &there))
+    let report = |error: patronus_linux::Error| anyhow::anyhow!(error.report());
+    let mut kernel = Kernel::open(layout.clone(), places.kernel()).map_err(report)?;
+    let there = kernel.observe().map_err(report)?;
+    let mut plan = diff(&KernelState::default(), &there);
+    match kernel.has_firewall() {
+        Ok(true) if !plan.0.contains(&Change::DeleteFirewall) => {
+            plan.0.push(Change::DeleteFirewall);
+        }
+        Ok(_) => {}
+        // Without `nft` there is hardly one.
+        Err(error) => eprintln!(
+            "patronusd: it is not known whether our nftables table is there: {}",
+            error.report()
+        ),
+    }
+    Ok(plan)
 }
 
 fn summary(changes: &[Change]) -> String {

@@ -124,6 +124,15 @@ impl Kernel {
         Ok(state)
     }
 
+    /// Whether our nftables table is there, also one that another process made, which
+    /// [`observe`](Self::observe) does not report.
+    ///
+    /// # Errors
+    /// `nft` cannot be run, or may not look.
+    pub fn has_firewall(&self) -> Result<bool, Error> {
+        Nftables::is_there()
+    }
+
     /// Announces the addresses of the overlay interface once more.
     ///
     /// zebra reads of new interfaces and of new addresses from two sockets in two threads. An

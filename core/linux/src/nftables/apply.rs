@@ -33,6 +33,11 @@ impl Nftables {
         run("nft", &["-f", "-"], both, LIMIT).map(drop)
     }
 
+    /// Whether there is a table of ours, whoever made it and whatever is in it.
+    pub(crate) fn is_there() -> Result<bool, Error> {
+        Ok(listing()?.is_some())
+    }
+
     /// What this process applied, if the kernel still has it unaltered.
     ///
     /// A table of an earlier process cannot be turned back into a [`Firewall`]; it is reported as
