@@ -114,6 +114,11 @@ pub fn recorded(places: &Places) -> anyhow::Result<Option<KernelLayout>> {
     Ok(Some(layout))
 }
 
+/// Whether nothing was ever applied here, or all of it was removed.
+pub fn is_first(places: &Places) -> bool {
+    matches!(fs::exists(file(places)), Ok(false))
+}
+
 /// Writes down that this layout is going to be applied, before anything is. What another layout
 /// made must have been removed by then: nobody would recognise it any more.
 ///

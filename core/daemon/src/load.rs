@@ -1,7 +1,7 @@
 //! Reads the configuration file and what it refers to.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,6 +13,7 @@ use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
 use patronus_model::router::RouterConfig;
 
+use crate::layout;
 use crate::places::Places;
 
 /// Why there is no configuration.
@@ -89,6 +90,10 @@ pub struct Loaded {
     pub parsed: Parsed,
     /// Keys for uplinks that have none yet. The configuration refers to them.
     new_keys: BTreeMap<UplinkName, PrivateKey>,
+    /// Whether patronusd has never run here, nor made a key.
+    first: bool,
+    /// Uplinks that the configuration before this one had not.
+    added: BTreeSet<UplinkName>,
 }
 
 impl Loaded {
@@ -100,7 +105,10 @@ impl Loaded {
         let store = KeyStore::new(&places.keys());
         for (uplink, key) in &self.new_keys {
             let Err(error) = store.put(uplink, key) else {
-                tracing::warn!("{}", made(uplink));
+                match self.had_none(uplink) {
+                    true => tracing::info!("{}", first(uplink)),
+                    false => tracing::warn!("{}", made(uplink)),
+                }
                 continue;
             };
             // `patronusd keys` beside a daemon that starts: whoever is first has made the key.
@@ -114,6 +122,19 @@ impl Loaded {
         }
         Ok(self.parsed)
     }
+
+    /// Whether an uplink certainly never had a key, so that nobody can have another one of it.
+    fn had_none(&self, uplink: &UplinkName) -> bool {
+        self.first || self.added.contains(uplink)
+    }
+}
+
+/// Nothing was lost.
+fn first(uplink: &UplinkName) -> String {
+    format!(
+        "uplink {uplink} has a key now, its first: `patronusd keys` prints what the other sites need to \
+         know of it"
+    )
 }
 
 /// Whether an uplink is new or has lost its key, nobody can know: the others need this one.
@@ -166,6 +187,7 @@ fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, 
     })?;
     let text = patronus_config::decode(&bytes, &file).map_err(LoadError::Invalid)?;
     let store = KeyStore::new(&places.keys());
+    let first = layout::is_first(places) && store.is_empty();
     let new_keys = RefCell::new(BTreeMap::new());
     let public_key = |uplink: &UplinkName| {
         if let Some(key) = store.get(uplink).map_err(no_key)? {
@@ -190,9 +212,16 @@ fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, 
         before,
     };
     let parsed = patronus_config::parse(text, &file, &outside).map_err(LoadError::Invalid)?;
+    let uplinks = parsed.0.uplinks.iter().map(|uplink| &uplink.name);
+    let added = before.map(|before| {
+        let had = |name: &&UplinkName| before.uplinks.iter().any(|it| it.name == **name);
+        uplinks.filter(|name| !had(name)).cloned().collect()
+    });
     Ok(Loaded {
-        parsed,
         new_keys: new_keys.into_inner(),
+        first,
+        added: added.unwrap_or_default(),
+        parsed,
     })
 }
 
@@ -328,6 +357,33 @@ mod tests {
         let words = "uplink fibre has another key than until now";
         assert!(found[0].contains(words), "{found:?}");
         assert_eq!(reload(&replaced).1, [""; 0]);
+    }
+
+    #[test]
+    fn a_key_that_is_the_first_is_told_from_one_that_may_have_been_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml");
+        let places = places(directory.path(), example);
+        let fibre: UplinkName = "fibre".parse().unwrap();
+        let had_none = |before: Option<&RouterConfig>| {
+            let loaded = load_after(&places, before).unwrap_or_else(|e| panic!("{e}"));
+            assert!(loaded.new_keys.contains_key(&fibre));
+            loaded.had_none(&fibre)
+        };
+        assert!(had_none(None), "nothing has ever run");
+        // What a reload adds is new.
+        let mut running = parsed(example);
+        fs::create_dir_all(places.keys()).unwrap();
+        fs::write(places.keys().join("other"), "key").unwrap();
+        assert!(!had_none(None), "there was a life before");
+        assert!(!had_none(Some(&running)), "it had one");
+        running.uplinks.retain(|uplink| uplink.name != fibre);
+        assert!(had_none(Some(&running)), "it had not been there");
+        // All keys are lost, and yet it has run.
+        fs::remove_file(places.keys().join("other")).unwrap();
+        assert!(had_none(None));
+        layout::record(&places, &running.layout).unwrap();
+        assert!(!had_none(None));
     }
 
     #[test]

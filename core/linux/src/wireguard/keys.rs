@@ -68,6 +68,15 @@ impl KeyStore {
         Ok(key.map(|key| key.public()))
     }
 
+    /// Whether it certainly holds no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match fs::read_dir(&self.directory) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
+    }
+
     /// Keeps the key of an uplink that has none yet.
     ///
     /// # Errors
