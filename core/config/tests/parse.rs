@@ -6,42 +6,21 @@
     reason = "clippy.toml allows them in tests, but does not see the helpers of tests"
 )]
 
+mod reading;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use expect_test::expect_file;
 use patronus_config::{NoKey, NoPassword, Outside, check, check_with_passwords, decode, parse};
 use patronus_model::bgp::BgpTimers;
-use patronus_model::ids::UplinkName;
 use patronus_model::layout::KernelLayout;
 use patronus_model::policy::{Failover, Strategy};
-use patronus_model::router::{Gateway, HealthParams, RouterConfig};
+use patronus_model::router::{Gateway, HealthParams};
 use patronus_model::secret::Secret;
 use patronus_model::wireguard::PublicKey;
-
-fn example(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs/examples")
-        .join(name);
-    fs::read_to_string(path).unwrap()
-}
-
-fn key(name: &UplinkName) -> PublicKey {
-    PublicKey([name.as_str().len() as u8; 32])
-}
-
-fn read(text: &str) -> RouterConfig {
-    let outside = Outside {
-        public_key: &|name| Ok(key(name)),
-        password: &|_| Ok(Secret::new("secret\n".to_owned())),
-        before: None,
-    };
-    let (config, warnings) = parse(text, "config.yaml", &outside).unwrap();
-    assert_eq!(warnings, []);
-    config
-}
+use reading::{example, key, lines, read};
 
 #[test]
 fn the_full_example_is_valid_without_a_warning() {
@@ -153,9 +132,8 @@ fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
     let text = example("minimal.yaml").replace("- id: lisbon", key);
     let missing = |_: &Path| Err(NoPassword::Elsewhere("no such file".to_owned()));
     let found = check_with_passwords(&text, "c", &missing);
-    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert_eq!(
-        found,
+        lines(&found),
         [
             "c:12:24: warning: sites[0].bgp_password_file: cannot read /etc/p: no such file: it must \
              be on the router, where patronusd may read it: without it the configuration is refused \

@@ -6,36 +6,11 @@
     reason = "clippy.toml allows them in tests, but does not see the helpers of tests"
 )]
 
-use std::fs;
-use std::path::PathBuf;
+mod reading;
 
 use patronus_config::{Outside, parse};
-use patronus_model::ids::UplinkName;
-use patronus_model::router::RouterConfig;
-use patronus_model::secret::Secret;
 use patronus_model::wireguard::PublicKey;
-
-fn example(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs/examples")
-        .join(name);
-    fs::read_to_string(path).unwrap()
-}
-
-fn key(name: &UplinkName) -> PublicKey {
-    PublicKey([name.as_str().len() as u8; 32])
-}
-
-fn read(text: &str) -> RouterConfig {
-    let outside = Outside {
-        public_key: &|name| Ok(key(name)),
-        password: &|_| Ok(Secret::new("secret\n".to_owned())),
-        before: None,
-    };
-    let (config, warnings) = parse(text, "config.yaml", &outside).unwrap();
-    assert_eq!(warnings, []);
-    config
-}
+use reading::{example, key, lines, outside, read, warnings_after};
 
 #[test]
 fn an_uplink_that_the_other_sites_will_look_for_elsewhere_is_warned_of() {
@@ -46,13 +21,7 @@ fn an_uplink_that_the_other_sites_will_look_for_elsewhere_is_warned_of() {
     let two = "  - {name: fibre, interface: wan0}\n  - {name: lte, interface: wan1}\n";
     let before = read(&list(two));
     let check = |uplinks: &str, expected: &[&str]| {
-        let outside = Outside {
-            public_key: &|name| Ok(key(name)),
-            password: &|_| Ok(Secret::new("secret".to_owned())),
-            before: Some(&before),
-        };
-        let (_, found) = parse(&list(uplinks), "c", &outside).unwrap();
-        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let found = warnings_after(&list(uplinks), &before);
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, words) in found.iter().zip(expected) {
             assert!(found.contains(words), "{words} is not in {found}");
@@ -96,11 +65,9 @@ fn an_uplink_that_has_lost_its_key_is_warned_of() {
                 bytes[31] ^= u8::from(other);
                 Ok(PublicKey(bytes))
             },
-            password: &|_| Ok(Secret::new("secret".to_owned())),
-            before: Some(&before),
+            ..outside(Some(&before))
         };
-        let (_, found) = parse(&text, "c", &outside).unwrap();
-        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        lines(&parse(&text, "c", &outside).unwrap().1)
     };
     assert_eq!(warnings(false), [""; 0]);
     let found = warnings(true);
@@ -116,16 +83,7 @@ fn an_uplink_that_has_lost_its_key_is_warned_of() {
 fn an_as_that_the_other_sites_do_not_know_is_warned_of() {
     let with = |bgp: &str| format!("{}\nbgp: {bgp}\n", example("minimal.yaml"));
     let before = read(&with("{asn: 64512}"));
-    let said = |bgp: &str| {
-        let outside = Outside {
-            public_key: &|name| Ok(key(name)),
-            password: &|_| Ok(Secret::new("secret".to_owned())),
-            before: Some(&before),
-        };
-        let (_, found) = parse(&with(bgp), "c", &outside).unwrap();
-        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        found.join("\n")
-    };
+    let said = |bgp: &str| warnings_after(&with(bgp), &before).join("\n");
     assert_eq!(said("{asn: 64512}"), "");
     let changed = said("{asn: 64513}");
     let words = [
@@ -153,14 +111,7 @@ fn an_overlay_address_that_the_other_sites_do_not_know_is_warned_of() {
     );
     let check = |before: &str, after: &str, expected: &[&str]| {
         let before = read(&with(before));
-        let outside = Outside {
-            public_key: &|name| Ok(key(name)),
-            password: &|_| Ok(Secret::new("secret".to_owned())),
-            before: Some(&before),
-        };
-        let (_, found) = parse(&with(after), "c", &outside).unwrap();
-        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found, expected);
+        assert_eq!(warnings_after(&with(after), &before), expected);
     };
     check(both, both, &[]);
     check(

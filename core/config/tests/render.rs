@@ -5,30 +5,15 @@
     reason = "clippy.toml allows it in tests, but does not see the helpers of tests"
 )]
 
-use std::fs;
-use std::path::Path;
+mod reading;
 
 use expect_test::expect_file;
-use patronus_config::{Outside, Secrets, check, effective, parse, render};
+use patronus_config::{Secrets, check, effective, render};
 use patronus_model::router::RouterConfig;
-use patronus_model::secret::Secret;
-use patronus_model::wireguard::PublicKey;
+use reading::{example, parsed};
 
 fn read(text: &str) -> RouterConfig {
-    let outside = Outside {
-        public_key: &|name| Ok(PublicKey([name.as_str().len() as u8; 32])),
-        password: &|_| Ok(Secret::new("from-a-file".to_owned())),
-        before: None,
-    };
-    let parsed = parse(text, "config.yaml", &outside);
-    parsed
-        .unwrap_or_else(|found| panic!("{text}\n{found:#?}"))
-        .0
-}
-
-fn example(name: &str) -> String {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples");
-    fs::read_to_string(examples.join(name)).unwrap()
+    parsed(text, None).0
 }
 
 /// Everything that the examples leave out, and texts that are hard to quote.
