@@ -338,9 +338,12 @@ pub(crate) enum ConfigCommand {
     #[command(after_help = "\
 Examples:
   patronus config check
-  patronus config check new.yaml --json")]
+  patronus config check new.yaml --json
+  patronus config effective old.yaml | patronus config check -
+
+Of a file in /etc/patronus, the keys and password files on this machine are looked at too.")]
     Check {
-        /// The file
+        /// The file; `-` is the standard input
         #[arg(default_value = "/etc/patronus/config.yaml", value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Print JSON
@@ -356,7 +359,7 @@ Examples:
   patronus config effective
   diff <(patronus config effective old.yaml) <(patronus config effective new.yaml)")]
     Effective {
-        /// The file
+        /// The file; `-` is the standard input
         #[arg(default_value = "/etc/patronus/config.yaml", value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },

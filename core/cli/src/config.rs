@@ -1,16 +1,15 @@
 //! `patronus config`: all of it works without a daemon.
 
-use std::fs;
-use std::io::{ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-use patronus_config::NoPassword;
-use patronus_model::Secret;
+use patronus_model::ids::UplinkName;
 
 use crate::answers::Diagnostic;
 use crate::args::ConfigCommand;
 use crate::layout::{Memory, Page, Text, Tone};
 use crate::output;
+use crate::surroundings::Surroundings;
 use crate::trouble::Trouble;
 use crate::views::diagnostics;
 
@@ -34,25 +33,50 @@ pub(crate) fn run(command: ConfigCommand) -> Result<u8, Trouble> {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
-    let bytes = || {
-        let mut bytes = Vec::new();
-        let most = patronus_config::MOST_BYTES as u64 + 1;
-        std::fs::File::open(file)?
-            .take(most)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
+/// A configuration that was read, but not understood yet.
+struct Source {
+    /// What messages call it.
+    name: String,
+    bytes: Vec<u8>,
+    surroundings: Surroundings,
+}
+
+/// Reads a file, or what is piped in, which is called `-`.
+fn read(file: &Path) -> Result<Source, Trouble> {
+    let piped = file == Path::new("-");
+    let bytes = || match piped {
+        true => limited(io::stdin().lock()),
+        false => limited(std::fs::File::open(file)?),
     };
-    bytes().map_err(|error: std::io::Error| match error.kind() {
+    let bytes = bytes().map_err(|error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Trouble::NoFile(file.to_owned()),
         ErrorKind::IsADirectory => Trouble::Directory(file.to_owned()),
         _ => Trouble::File(file.to_owned(), error),
+    })?;
+    Ok(match piped {
+        true => Source {
+            name: "standard input".to_owned(),
+            bytes,
+            surroundings: Surroundings::elsewhere(),
+        },
+        false => Source {
+            name: file.display().to_string(),
+            bytes,
+            surroundings: Surroundings::of(file),
+        },
     })
 }
 
+/// Not more than a configuration can have, whatever it is.
+fn limited(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = patronus_config::MOST_BYTES as u64 + 1;
+    from.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn effective(file: &Path) -> Result<u8, Trouble> {
-    let bytes = read(file)?;
-    let name = file.display().to_string();
+    let Source { name, bytes, .. } = read(file)?;
     let text = patronus_config::decode(&bytes, &name);
     match text.and_then(|text| patronus_config::effective(text, &name)) {
         Ok((text, _)) => {
@@ -73,8 +97,8 @@ fn effective(file: &Path) -> Result<u8, Trouble> {
 }
 
 fn check(file: &Path, json: bool) -> Result<u8, Trouble> {
-    let bytes = read(file)?;
-    let found = findings(&bytes, &file.display().to_string(), is_in_force(file));
+    let source = read(file)?;
+    let found = findings(&source);
     if json {
         let found = serde_json::to_value(&found).unwrap_or_default();
         output::write_json(&found)?;
@@ -88,47 +112,17 @@ fn check(file: &Path, json: bool) -> Result<u8, Trouble> {
     })
 }
 
-/// Where the configuration of this very machine is.
-const IN_FORCE: &str = "/etc/patronus";
-
-/// Whether a file is one that `patronusd` here reads or is going to. Any other may be for another
-/// machine, whose password files are not here.
-fn is_in_force(file: &Path) -> bool {
-    fs::canonicalize(file).is_ok_and(|file| file.starts_with(IN_FORCE))
-}
-
-/// The password in a file. What is not here is missing only if this is the router; what we may not
-/// read, root may.
-fn password(file: &Path, on_router: bool) -> Result<Secret, NoPassword> {
-    let text = || {
-        // Whatever it is, it is not waited for, nor read without end.
-        if fs::metadata(file)?.is_dir() {
-            return Err(ErrorKind::IsADirectory.into());
-        }
-        if !fs::metadata(file)?.is_file() {
-            let reason = "it is not a regular file";
-            return Err(std::io::Error::new(ErrorKind::InvalidInput, reason));
-        }
-        let mut text = String::new();
-        let most = patronus_config::MOST_BYTES as u64;
-        fs::File::open(file)?.take(most).read_to_string(&mut text)?;
-        Ok(Secret::new(text))
-    };
-    text().map_err(|error: std::io::Error| {
-        let known = on_router && error.kind() != ErrorKind::PermissionDenied;
-        let reason = error.to_string();
-        match known {
-            true => NoPassword::Unreadable(reason),
-            false => NoPassword::Elsewhere(reason),
-        }
-    })
-}
-
-fn findings(bytes: &[u8], name: &str, on_router: bool) -> Vec<Diagnostic> {
+fn findings(source: &Source) -> Vec<Diagnostic> {
+    let Source {
+        name,
+        bytes,
+        surroundings,
+    } = source;
     let found = match patronus_config::decode(bytes, name) {
         Ok(text) => {
-            let password = |file: &Path| password(file, on_router);
-            patronus_config::check_with_passwords(text, name, &password)
+            let key = |uplink: &UplinkName| surroundings.key(uplink);
+            let password = |file: &Path| surroundings.password(file);
+            patronus_config::check_with(text, name, &key, &password)
         }
         Err(found) => found,
     };
@@ -153,10 +147,18 @@ fn page(found: &[Diagnostic]) -> Page {
 mod tests {
     use super::*;
 
+    fn piped(text: &[u8]) -> Source {
+        Source {
+            name: "standard input".to_owned(),
+            bytes: text.to_owned(),
+            surroundings: Surroundings::elsewhere(),
+        }
+    }
+
     #[test]
     fn the_examples_are_valid() {
         for (text, password_files) in [(EXAMPLE, 2), (MINIMAL, 0)] {
-            let found = findings(text.as_bytes(), "example.yaml", false);
+            let found = findings(&piped(text.as_bytes()));
             assert_eq!(found.len(), password_files, "{found:#?}");
             assert!(!diagnostics::has_errors(&found), "{found:#?}");
         }
@@ -164,43 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_not_text_is_said_to_be_none() {
-        let found = findings(b"version: 1\n\xff\n", "x.yaml", false);
+        let found = findings(&piped(b"version: 1\n\xff\n"));
         assert!(diagnostics::has_errors(&found));
-    }
-
-    #[test]
-    fn a_password_file_that_is_not_here_is_missing_only_on_the_router_itself() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("password");
-        let with_file = || {
-            let key = format!("- id: lisbon\n    bgp_password_file: {}", file.display());
-            MINIMAL.replace("- id: lisbon", &key)
-        };
-        let check = |on_router| {
-            let found = findings(with_file().as_bytes(), "x.yaml", on_router);
-            let lines = found
-                .iter()
-                .map(|it| format!("{} {}", it.field, it.problem));
-            (
-                diagnostics::has_errors(&found),
-                lines.collect::<Vec<_>>().join("\n"),
-            )
-        };
-        let (refused, said) = check(false);
-        assert!(
-            !refused && said.contains("sites[0].bgp_password_file cannot read"),
-            "{said}"
-        );
-        let (refused, said) = check(true);
-        assert!(refused && said.contains("No such file"), "{said}");
-        fs::write(&file, "not a password\n").unwrap();
-        let (refused, said) = check(false);
-        assert!(
-            refused && said.contains("does not hold a password"),
-            "{said}"
-        );
-        fs::write(&file, "correct-horse\n").unwrap();
-        assert_eq!(check(true), (false, String::new()));
-        assert!(!is_in_force(&file));
     }
 }

@@ -7,6 +7,7 @@
 //! | What does the daemon answer? | `answers` |
 //! | How is it reached? | `client` |
 //! | How does text fit a terminal? | `layout`, `units` |
+//! | What does a configuration refer to on this machine? | `surroundings` |
 //! | `--watch`, `--follow`? | `watch`, `follow` |
 //! | Which exit status means what? | `trouble` |
 //!
@@ -23,6 +24,7 @@ mod layout;
 mod output;
 mod reload;
 mod sibling;
+mod surroundings;
 mod trouble;
 mod units;
 mod views;

@@ -9,8 +9,9 @@
 mod program;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use program::{patronus, run, said};
 use serde_json::Value;
@@ -64,6 +65,32 @@ fn a_configuration_is_checked_without_a_daemon() {
     let (_, out, _) = check(&many, &["--json"]);
     let found: Value = serde_json::from_str(&out).unwrap();
     assert!(found.as_array().unwrap().len() > 60);
+}
+
+#[test]
+fn a_configuration_may_be_piped_in() {
+    let pipe = |command: &str, text: &str| {
+        let args = ["config", command, "-"];
+        let mut child = patronus(Path::new("/nonexistent"), &args)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+        drop(stdin);
+        said(child.wait_with_output().unwrap())
+    };
+    let minimal = include_str!("../../../docs/examples/minimal.yaml");
+    let (status, effective, _) = pipe("effective", minimal);
+    assert_eq!(status, 0);
+    for good in [minimal, effective.as_str()] {
+        let (status, out, err) = pipe("check", good);
+        let said = "● The configuration is valid.\n";
+        assert_eq!((status, out.as_str(), err.as_str()), (0, said, ""));
+    }
+    let (status, out, _) = pipe("check", &minimal.replace("10.1.0.0/16", "10.1.0.0/33"));
+    let place = "standard input:9:33  lans[0].prefixes";
+    assert_eq!((status, out.contains(place)), (1, true), "{out}");
 }
 
 #[test]

@@ -52,12 +52,42 @@ use read::{At, Read};
 /// What a configuration refers to, but does not hold.
 pub struct Outside<'a> {
     /// The public half of the key of one of our uplinks.
-    pub public_key: &'a dyn Fn(&UplinkName) -> Result<PublicKey, NoKey>,
+    pub public_key: &'a dyn Fn(&UplinkName) -> Result<OwnKey, NoKey>,
     /// The content of a password file; white space at its end is ignored.
     pub password: &'a dyn Fn(&Path) -> Result<Secret, NoPassword>,
     /// What is in force and is to be replaced, for warnings about what the step from one to the
     /// other means elsewhere; `None` where nothing is, or nobody knows.
     pub before: Option<&'a RouterConfig>,
+}
+
+/// The key of one of our uplinks, as far as it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnKey {
+    /// Its public half.
+    pub public: PublicKey,
+    /// What is not as it should be, although the configuration can be used.
+    pub doubt: Option<KeyDoubt>,
+}
+
+impl From<PublicKey> for OwnKey {
+    fn from(public: PublicKey) -> Self {
+        Self {
+            public,
+            doubt: None,
+        }
+    }
+}
+
+/// What is not as it should be with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyDoubt {
+    /// Others than its owner may use its file, in words like `keys/fibre has mode 0644`.
+    Exposed(String),
+    /// There is none yet, in words like `there is no file keys/fibre`.
+    Missing(String),
+    /// It cannot be looked at here and now, in words like `keys/fibre: permission denied`, which
+    /// says nothing about the router.
+    Unseen(String),
 }
 
 /// Why an uplink has no key, in words like `keys/fibre: permission denied`.
@@ -119,16 +149,24 @@ pub fn check(text: &str, file_name: &str) -> Vec<Diagnostic> {
     findings(parse_alone(text, file_name))
 }
 
-/// The same with the password files that it names; keys are taken to be good.
+/// The same with what can be said of the files of keys and passwords, without reading more of a key
+/// than whether it is one.
 #[must_use]
-pub fn check_with_passwords(
+pub fn check_with(
     text: &str,
     file_name: &str,
+    key: &dyn Fn(&UplinkName) -> Result<Option<KeyDoubt>, NoKey>,
     password: &dyn Fn(&Path) -> Result<Secret, NoPassword>,
 ) -> Vec<Diagnostic> {
+    let public_key = |uplink: &UplinkName| {
+        let doubt = key(uplink)?;
+        let public = stand_in(uplink);
+        Ok(OwnKey { public, doubt })
+    };
     let outside = Outside {
+        public_key: &public_key,
         password,
-        ..outside_unknown()
+        before: None,
     };
     findings(parse(text, file_name, &outside))
 }
@@ -160,7 +198,7 @@ fn parse_alone(text: &str, file_name: &str) -> Result<Parsed, Vec<Diagnostic>> {
 /// What can be said where the router's surroundings are not known: all is well with them.
 fn outside_unknown() -> Outside<'static> {
     Outside {
-        public_key: &|name| Ok(stand_in(name)),
+        public_key: &|name| Ok(OwnKey::from(stand_in(name))),
         password: &|_| Ok(Secret::new("stand-in".to_owned())),
         before: None,
     }

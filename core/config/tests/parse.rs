@@ -13,14 +13,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use expect_test::expect_file;
-use patronus_config::{NoKey, NoPassword, Outside, check, check_with_passwords, decode, parse};
+use patronus_config::{
+    KeyDoubt, NoKey, NoPassword, Outside, OwnKey, check, check_with, decode, parse,
+};
 use patronus_model::bgp::BgpTimers;
 use patronus_model::layout::KernelLayout;
 use patronus_model::policy::{Failover, Strategy};
 use patronus_model::router::{Gateway, HealthParams};
 use patronus_model::secret::Secret;
 use patronus_model::wireguard::PublicKey;
-use reading::{example, key, lines, read};
+use reading::{example, key, lines, outside, read};
 
 #[test]
 fn the_full_example_is_valid_without_a_warning() {
@@ -131,7 +133,7 @@ fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
     let key = "- id: lisbon\n    bgp_password_file: /etc/p";
     let text = example("minimal.yaml").replace("- id: lisbon", key);
     let missing = |_: &Path| Err(NoPassword::Elsewhere("no such file".to_owned()));
-    let found = check_with_passwords(&text, "c", &missing);
+    let found = check_with(&text, "c", &|_| Ok(None), &missing);
     assert_eq!(
         lines(&found),
         [
@@ -144,6 +146,38 @@ fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
 }
 
 #[test]
+fn a_key_that_is_not_as_it_should_be_is_no_reason_to_refuse_the_file() {
+    let text = example("minimal.yaml");
+    let check = |doubt: fn(String) -> KeyDoubt, expected: &str| {
+        let doubt = doubt("REASON".to_owned());
+        let outside = Outside {
+            public_key: &|name| {
+                Ok(OwnKey {
+                    public: key(name),
+                    doubt: Some(doubt.clone()),
+                })
+            },
+            ..outside(None)
+        };
+        let (config, found) = parse(&text, "c", &outside).unwrap();
+        assert_eq!(config, read(&text));
+        let (found, start) = (lines(&found), "c:7:12: warning: uplinks[0].name: ");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with(&format!("{start}{expected}")),
+            "{found:?}"
+        );
+    };
+    let exposed = "the key of uplink fibre is not for root alone: REASON: give the file to root with \
+                   mode 0600. Whoever has read it can pose as this site";
+    check(KeyDoubt::Exposed, exposed);
+    let missing = "uplink fibre has no key: REASON: `patronusd keys` makes one";
+    check(KeyDoubt::Missing, missing);
+    let unseen = "the key of uplink fibre cannot be looked at: REASON: use sudo";
+    check(KeyDoubt::Unseen, unseen);
+}
+
+#[test]
 fn what_lies_outside_is_reported_where_the_file_names_it() {
     let text = example("minimal.yaml").replace(
         "- id: lisbon",
@@ -151,7 +185,7 @@ fn what_lies_outside_is_reported_where_the_file_names_it() {
     );
     let check = |key: Result<PublicKey, NoKey>, password: Result<&str, &str>, expected: &[&str]| {
         let outside = Outside {
-            public_key: &|_| key.clone(),
+            public_key: &|_| key.clone().map(OwnKey::from),
             password: &|path| {
                 assert_eq!(path, Path::new("/etc/p"));
                 password

@@ -63,7 +63,7 @@ fn an_uplink_that_has_lost_its_key_is_warned_of() {
             public_key: &|name| {
                 let PublicKey(mut bytes) = key(name);
                 bytes[31] ^= u8::from(other);
-                Ok(PublicKey(bytes))
+                Ok(PublicKey(bytes).into())
             },
             ..outside(Some(&before))
         };

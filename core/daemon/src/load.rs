@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use patronus_config::{Diagnostic, NoKey, NoPassword, Outside, Parsed, Severity};
+use patronus_config::{Diagnostic, KeyDoubt, NoKey, NoPassword, Outside, OwnKey, Parsed, Severity};
 use patronus_linux::{KeyStore, PrivateKey};
 use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
@@ -191,13 +191,14 @@ fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, 
     let new_keys = RefCell::new(BTreeMap::new());
     let public_key = |uplink: &UplinkName| {
         if let Some(key) = store.get(uplink).map_err(no_key)? {
-            return Ok(key);
+            let doubt = store.exposed(uplink).map(KeyDoubt::Exposed);
+            return Ok(OwnKey { public: key, doubt });
         }
         let mut new_keys = new_keys.borrow_mut();
         let key = new_keys
             .entry(uplink.clone())
             .or_insert_with(PrivateKey::generate);
-        Ok(key.public())
+        Ok(OwnKey::from(key.public()))
     };
     let password = |file: &Path| {
         // Like the configuration itself: whatever it is, it is neither waited for nor endless.
@@ -247,6 +248,8 @@ pub fn reload(places: &Places, before: &RouterConfig) -> Result<Parsed, LoadErro
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::places::tests::places;
 
@@ -323,6 +326,25 @@ mod tests {
             "mode 0600",
         ];
         assert!(words.iter().all(|it| said.contains(it)), "{said}");
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_warned_of_and_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let example = include_str!("../../../docs/examples/minimal.yaml");
+        let places = places(directory.path(), example);
+        let load = || load(&places).unwrap_or_else(|error| panic!("{error}"));
+        let (config, _) = load().keep(&places).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(load().parsed, (config.clone(), Vec::new()));
+        let file = places.keys().join("fibre");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let (still, found) = load().parsed;
+        assert_eq!(still, config);
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let words = "keys/fibre has mode 0644";
+        assert!(found.len() == 1 && found[0].contains(words), "{found:?}");
+        let private = fs::read_to_string(&file).unwrap();
+        assert!(!found[0].contains(private.trim()));
     }
 
     #[test]

@@ -70,6 +70,20 @@ impl FromStr for PublicKey {
     }
 }
 
+/// Whether a text is a key, public or private, as WireGuard writes it. Keeps no copy of it.
+#[must_use]
+pub fn is_key(text: &str) -> bool {
+    let Some(digits) = text.strip_suffix('=').map(str::as_bytes) else {
+        return false;
+    };
+    let value = |byte: &u8| ALPHABET.iter().position(|a| a == byte);
+    // The last digit holds two bits beyond the 256; a canonical encoding has them zero.
+    let last = digits.last().and_then(value);
+    digits.len() == 43
+        && digits.iter().all(|byte| value(byte).is_some())
+        && last.is_some_and(|last| last & 3 == 0)
+}
+
 /// The interface-wide settings of a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tunnel {
@@ -103,6 +117,7 @@ mod tests {
         let text = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
         let key: PublicKey = text.parse().unwrap();
         assert_eq!(key.to_string(), text);
+        assert!(is_key(text));
         assert_eq!(
             PublicKey([0; 32]).to_string(),
             format!("{}=", "A".repeat(43))
@@ -126,6 +141,7 @@ mod tests {
             "!!go9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=",
         ] {
             assert_eq!(bad.parse::<PublicKey>(), Err(InvalidKey), "{bad:?}");
+            assert!(!is_key(bad), "{bad:?}");
         }
     }
 }

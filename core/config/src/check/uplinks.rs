@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use patronus_model::ids::{IfName, Slot};
+use patronus_model::ids::{IfName, Slot, UplinkName};
 use patronus_model::layout::{KernelLayout, TunnelId};
 use patronus_model::router::{Gateway, Lan, RouterConfig, Uplink};
 
@@ -12,7 +12,7 @@ use crate::file::{self, File, Gateways};
 use crate::place::Place;
 use crate::read::{At, Field};
 use crate::values::GatewayWord;
-use crate::{NoKey, Outside};
+use crate::{KeyDoubt, NoKey, Outside, OwnKey};
 
 /// The port of the first uplink that names none: WireGuard's usual one.
 const FIRST_PORT: u16 = 51_820;
@@ -232,7 +232,12 @@ fn uplink(at: &At<file::Uplink>, outside: &Outside<'_>, sink: &mut Sink) -> Opti
     let gateways = gateways(&file.gateway, sink);
     let name = file.name.value()?;
     let public_key = match (outside.public_key)(name) {
-        Ok(key) => Some(key),
+        Ok(OwnKey { public, doubt }) => {
+            if let Some(doubt) = doubt {
+                doubtful(&doubt, name, file.name.place(&at.place), sink);
+            }
+            Some(public)
+        }
         Err(no_key) => {
             let (reason, help) = match no_key {
                 NoKey::Invalid(reason) => (reason, INVALID_KEY),
@@ -259,6 +264,28 @@ fn uplink(at: &At<file::Uplink>, outside: &Outside<'_>, sink: &mut Sink) -> Opti
         listen_port: port(file, &at.place)?,
         public_key: public_key?,
     })
+}
+
+/// Warns of a key with which the configuration can be used all the same.
+fn doubtful(doubt: &KeyDoubt, name: &UplinkName, place: &Place, sink: &mut Sink) {
+    let (problem, help) = match doubt {
+        KeyDoubt::Exposed(reason) => (
+            format!("the key of uplink {name} is not for root alone: {reason}"),
+            "give the file to root with mode 0600. Whoever has read it can pose as this site: if that \
+             may be, remove it, and `patronusd keys` makes a new key and prints its public half, \
+             which all other sites need then",
+        ),
+        KeyDoubt::Missing(reason) => (
+            format!("uplink {name} has no key: {reason}"),
+            "`patronusd keys` makes one and prints its public half, which all other sites need; if \
+             there was one, put it back",
+        ),
+        KeyDoubt::Unseen(reason) => (
+            format!("the key of uplink {name} cannot be looked at: {reason}"),
+            "use sudo to have it looked at: the router refuses the configuration if it is no key",
+        ),
+    };
+    sink.warning(place, problem, help);
 }
 
 /// The IPv4 and the IPv6 gateway.

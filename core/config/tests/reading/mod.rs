@@ -30,7 +30,7 @@ pub fn key(name: &UplinkName) -> PublicKey {
 /// What lies outside of a file: all is well with it.
 pub fn outside(before: Option<&RouterConfig>) -> Outside<'_> {
     Outside {
-        public_key: &|name| Ok(key(name)),
+        public_key: &|name| Ok(key(name).into()),
         password: &|_| Ok(Secret::new("secret\n".to_owned())),
         before,
     }

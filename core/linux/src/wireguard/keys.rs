@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use patronus_model::ids::UplinkName;
@@ -77,6 +78,16 @@ impl KeyStore {
         }
     }
 
+    /// What others than the owner of a key's file may do with it, if anything, like `keys/fibre has
+    /// mode 0644`.
+    #[must_use]
+    pub fn exposed(&self, uplink: &UplinkName) -> Option<String> {
+        let file = self.directory.join(uplink.as_str());
+        let mode = fs::metadata(&file).ok()?.permissions().mode() & 0o7777;
+        let others = mode & 0o077;
+        (others != 0).then(|| format!("{} has mode {mode:04o}", file.display()))
+    }
+
     /// Keeps the key of an uplink that has none yet.
     ///
     /// # Errors
@@ -137,7 +148,6 @@ fn read(file: &Path) -> Result<Option<PrivateKey>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_key_is_made_once_and_only_root_can_read_it() {

@@ -177,7 +177,11 @@ pub(crate) fn parse(text: &str, plan: &Plan, site: &SiteId) -> RouterConfig {
     let own = plan.own(site).unwrap();
     let key = |name: &UplinkName| {
         let mut uplinks = own.config.uplinks.iter();
-        Ok(uplinks.find(|it| it.name == *name).unwrap().public_key)
+        Ok(uplinks
+            .find(|it| it.name == *name)
+            .unwrap()
+            .public_key
+            .into())
     };
     let outside = Outside {
         public_key: &key,
