@@ -17,6 +17,7 @@ use crate::place::Place;
 /// 9.1.2).
 pub(super) fn check(file: &File, ours: Asn, remotes: &[RemoteSite], sink: &mut Sink) {
     with_ours(file, ours, remotes, sink);
+    with_neighbors(file, ours, remotes, sink);
     if file.site.value().is_some_and(|site| site.hub.is_present()) {
         among_spokes(file, ours, remotes, sink);
     }
@@ -56,6 +57,37 @@ fn default(file: &File, or: Asn) -> Asn {
     let overlay = file.overlay.value().and_then(|it| it.ipv4.value());
     let number = overlay.and_then(|net| super::overlay::number(*net, net.addr()));
     number.and_then(super::remotes::default_asn).unwrap_or(or)
+}
+
+/// Each site is told what neighbours announce, and neighbours what sites do, with the AS of whoever
+/// said it first. Who finds its own there takes it for a loop. A neighbour with our own AS is
+/// internal, and adds none.
+fn with_neighbors(file: &File, ours: Asn, remotes: &[RemoteSite], sink: &mut Sink) {
+    let mut by_asn: BTreeMap<Asn, Vec<&str>> = BTreeMap::new();
+    for site in remotes.iter().filter(|site| site.asn != ours) {
+        by_asn.entry(site.asn).or_default().push(site.id.as_str());
+    }
+    let neighbors = file.bgp.value().map(|bgp| bgp.neighbors.items());
+    for at in neighbors.unwrap_or_default() {
+        let Some(given) = at.value.asn.given() else {
+            continue;
+        };
+        let Some((first, more)) = by_asn.get(&given.value).and_then(|ids| ids.split_first()) else {
+            continue;
+        };
+        let them = match more.len() {
+            0 => (*first).to_owned(),
+            more => format!("{first} and {more} more"),
+        };
+        let asn = given.value;
+        let problem = format!(
+            "AS {asn} is that of {them} too: what this neighbour announces is dropped there as a loop, \
+             and what is announced there is dropped by this neighbour (RFC 4271 section 9.1.2)"
+        );
+        let help = "give sites AS numbers that no neighbour has, for example by leaving them out of \
+                    all files";
+        sink.warning(&given.place, problem, help);
+    }
 }
 
 /// We are a hub and hand on to each site what others tell us.
