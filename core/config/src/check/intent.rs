@@ -37,6 +37,7 @@ pub(crate) fn network(at: &At<NetworkObject>, sink: &mut Sink) -> Option<Network
     let timers = bgp::timers(&routing.timers, sink);
     let health = object.health.value();
     let health = health.and_then(|health| kernel::health(health, &at.place, sink));
+    prefixes::guarded(networks.prefixes.items(), sink);
     Some(Network {
         overlay4: overlay4?,
         overlay6: overlay6?,

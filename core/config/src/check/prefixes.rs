@@ -30,6 +30,9 @@ struct Claim<'a> {
 
 /// Reports prefixes that nobody can have, and prefixes that more than one has.
 pub(super) fn check(file: &File, sink: &mut Sink) {
+    if let Some(overlay) = file.overlay.value() {
+        guarded(overlay.prefixes.items(), sink);
+    }
     let mut claims = overlay(file);
     for lan in file.lans.items() {
         claim(lan.value.prefixes.items(), Owner::Ours, &mut claims, sink);
@@ -96,6 +99,28 @@ fn claim<'a>(items: &'a [At<Network>], owner: Owner, claims: &mut Vec<Claim<'a>>
                 place,
             }),
         }
+    }
+}
+
+/// What must never leave in the clear may be wide, but not so wide that nothing leaves at all, nor
+/// what an uplink and its neighbours say to each other.
+pub(super) fn guarded(items: &[At<Network>], sink: &mut Sink) {
+    let on_link = ["fe80::/10", "ff00::/8"].map(str::parse::<IpNet>);
+    for At { value, place } in items {
+        let net = value.0;
+        let overlaps = |it: &&IpNet| it.contains(&net) || net.contains(*it);
+        let problem = match on_link.iter().flatten().find(overlaps) {
+            _ if net.prefix_len() == 0 => format!(
+                "{net} is every address: what this router itself sends, to name servers for example, \
+                 would not leave it either"
+            ),
+            Some(link) => {
+                format!("{net} overlaps with {link}, by which an uplink finds its neighbours")
+            }
+            None => continue,
+        };
+        let help = "name what sites have or may have, for example 10.0.0.0/8 or fc00::/7";
+        sink.error(place, problem, help);
     }
 }
 
