@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-use patronus_model::ids::UplinkName;
+use patronus_model::ids::{IfName, UplinkName};
 
 use crate::answers::Diagnostic;
 use crate::args::ConfigCommand;
@@ -122,7 +122,13 @@ fn findings(source: &Source) -> Vec<Diagnostic> {
         Ok(text) => {
             let key = |uplink: &UplinkName| surroundings.key(uplink);
             let password = |file: &Path| surroundings.password(file);
-            patronus_config::check_with(text, name, &key, &password)
+            let addresses = |interface: &IfName| surroundings.addresses(interface);
+            let surroundings = patronus_config::Surroundings {
+                key: &key,
+                password: &password,
+                addresses: &addresses,
+            };
+            patronus_config::check_in(text, name, &surroundings)
         }
         Err(found) => found,
     };

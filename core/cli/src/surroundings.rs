@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read as _};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::sys::socket::SockaddrStorage;
 use patronus_config::{KeyDoubt, NoKey, NoPassword};
 use patronus_model::Secret;
-use patronus_model::ids::UplinkName;
+use patronus_model::ids::{IfName, UplinkName};
 use patronus_model::wireguard::is_key;
 
 /// Where the configuration of this very machine is.
@@ -78,6 +82,30 @@ impl Surroundings {
             }
         })
     }
+
+    /// The addresses of an interface, if this is the router.
+    pub(crate) fn addresses(&self, interface: &IfName) -> Vec<IpNet> {
+        let known = self.keys.as_ref().and_then(|_| getifaddrs().ok());
+        let of_interface = known
+            .into_iter()
+            .flatten()
+            .filter(|it| it.interface_name == interface.as_str());
+        of_interface.flat_map(|it| networks(&it)).collect()
+    }
+}
+
+/// An address with the length of its network, and the other end of a link between two.
+fn networks(of: &InterfaceAddress) -> Vec<IpNet> {
+    let own = of.address.as_ref().and_then(ip);
+    let mask = of.netmask.as_ref().and_then(ip);
+    let own = own.and_then(|own| IpNet::with_netmask(own, mask?).ok());
+    let other = of.destination.as_ref().and_then(ip).map(IpNet::from);
+    own.into_iter().chain(other).collect()
+}
+
+fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
+    v4.or_else(|| Some(IpAddr::V6(address.as_sockaddr_in6()?.ip())))
 }
 
 const NOT_A_KEY: &str = "not a private key";
@@ -195,6 +223,18 @@ mod tests {
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
         assert!(matches!(here.key(&fibre), Err(NoKey::Unreadable(_))));
+    }
+
+    #[test]
+    fn addresses_are_those_of_the_interface_on_the_router() {
+        let here = Surroundings {
+            keys: Some(PathBuf::new()),
+        };
+        let addresses = |at: &Surroundings, name: &str| at.addresses(&name.parse().unwrap());
+        let loopback: IpNet = "127.0.0.1/8".parse().unwrap();
+        assert!(addresses(&here, "lo").contains(&loopback));
+        assert_eq!(addresses(&here, "no-such"), []);
+        assert_eq!(addresses(&Surroundings::elsewhere(), "lo"), []);
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 mod as_numbers;
 mod bgp;
+mod gateways;
 mod intent;
 mod kernel;
 mod overlay;
 mod prefixes;
 mod remotes;
+mod shadow;
 mod steering;
 mod uplinks;
 
@@ -46,6 +48,7 @@ pub(crate) fn router(
     let site = file.site.value().and_then(site);
     let hub = file.site.value().and_then(|site| site.hub.optional());
     let uplinks = uplinks::uplinks(file, outside, sink);
+    gateways::check(file, outside, sink);
     let lans = uplinks::lans(file, sink);
     let remotes = remotes::remotes(file, overlay.as_ref(), uplinks.as_deref(), outside, sink);
     prefixes::check(file, sink);

@@ -32,7 +32,8 @@ mod values;
 
 use std::path::Path;
 
-use patronus_model::ids::UplinkName;
+use ipnet::IpNet;
+use patronus_model::ids::{IfName, UplinkName};
 use patronus_model::router::RouterConfig;
 use patronus_model::secret::Secret;
 use patronus_model::wireguard::PublicKey;
@@ -55,6 +56,9 @@ pub struct Outside<'a> {
     pub public_key: &'a dyn Fn(&UplinkName) -> Result<OwnKey, NoKey>,
     /// The content of a password file; white space at its end is ignored.
     pub password: &'a dyn Fn(&Path) -> Result<Secret, NoPassword>,
+    /// The addresses that an interface has here and now, with the lengths of their networks; none
+    /// where that is not known, or not of interest.
+    pub addresses: &'a dyn Fn(&IfName) -> Vec<IpNet>,
     /// What is in force and is to be replaced, for warnings about what the step from one to the
     /// other means elsewhere; `None` where nothing is, or nobody knows.
     pub before: Option<&'a RouterConfig>,
@@ -149,23 +153,28 @@ pub fn check(text: &str, file_name: &str) -> Vec<Diagnostic> {
     findings(parse_alone(text, file_name))
 }
 
-/// The same with what can be said of the files of keys and passwords, without reading more of a key
-/// than whether it is one.
+/// What is there to check a configuration against, where nobody is going to use it.
+pub struct Surroundings<'a> {
+    /// What is wrong with the key of one of our uplinks, of which no more need be known.
+    pub key: &'a dyn Fn(&UplinkName) -> Result<Option<KeyDoubt>, NoKey>,
+    /// As in [`Outside`].
+    pub password: &'a dyn Fn(&Path) -> Result<Secret, NoPassword>,
+    /// As in [`Outside`].
+    pub addresses: &'a dyn Fn(&IfName) -> Vec<IpNet>,
+}
+
+/// The same in its surroundings.
 #[must_use]
-pub fn check_with(
-    text: &str,
-    file_name: &str,
-    key: &dyn Fn(&UplinkName) -> Result<Option<KeyDoubt>, NoKey>,
-    password: &dyn Fn(&Path) -> Result<Secret, NoPassword>,
-) -> Vec<Diagnostic> {
+pub fn check_in(text: &str, file_name: &str, surroundings: &Surroundings<'_>) -> Vec<Diagnostic> {
     let public_key = |uplink: &UplinkName| {
-        let doubt = key(uplink)?;
+        let doubt = (surroundings.key)(uplink)?;
         let public = stand_in(uplink);
         Ok(OwnKey { public, doubt })
     };
     let outside = Outside {
         public_key: &public_key,
-        password,
+        password: surroundings.password,
+        addresses: surroundings.addresses,
         before: None,
     };
     findings(parse(text, file_name, &outside))
@@ -200,6 +209,7 @@ fn outside_unknown() -> Outside<'static> {
     Outside {
         public_key: &|name| Ok(OwnKey::from(stand_in(name))),
         password: &|_| Ok(Secret::new("stand-in".to_owned())),
+        addresses: &|_| Vec::new(),
         before: None,
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use expect_test::expect_file;
 use patronus_config::{
-    KeyDoubt, NoKey, NoPassword, Outside, OwnKey, check, check_with, decode, parse,
+    KeyDoubt, NoKey, NoPassword, Outside, OwnKey, Surroundings, check, check_in, decode, parse,
 };
 use patronus_model::bgp::BgpTimers;
 use patronus_model::layout::KernelLayout;
@@ -133,7 +133,12 @@ fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
     let key = "- id: lisbon\n    bgp_password_file: /etc/p";
     let text = example("minimal.yaml").replace("- id: lisbon", key);
     let missing = |_: &Path| Err(NoPassword::Elsewhere("no such file".to_owned()));
-    let found = check_with(&text, "c", &|_| Ok(None), &missing);
+    let surroundings = Surroundings {
+        key: &|_| Ok(None),
+        password: &missing,
+        addresses: &|_| Vec::new(),
+    };
+    let found = check_in(&text, "c", &surroundings);
     assert_eq!(
         lines(&found),
         [
@@ -178,6 +183,54 @@ fn a_key_that_is_not_as_it_should_be_is_no_reason_to_refuse_the_file() {
 }
 
 #[test]
+fn a_gateway_that_its_interface_cannot_reach_is_warned_of() {
+    let with = |gateway: &str| {
+        let interface = "interface: wan0";
+        example("minimal.yaml").replace(interface, &format!("{interface}, gateway: {gateway}"))
+    };
+    let check = |gateway: &str, addresses: &[&str], expected: &[&str]| {
+        let addresses: Vec<_> = addresses.iter().map(|it| it.parse().unwrap()).collect();
+        let outside = Outside {
+            addresses: &|interface| {
+                assert_eq!(interface.as_str(), "wan0");
+                addresses.clone()
+            },
+            ..outside(None)
+        };
+        let (config, found) = parse(&with(gateway), "c", &outside).unwrap();
+        assert_eq!(
+            config,
+            parse(&with(gateway), "c", &reading::outside(None))
+                .unwrap()
+                .0
+        );
+        assert_eq!(lines(&found), expected, "{gateway} {addresses:?}");
+    };
+    check("192.0.2.1", &["192.0.2.2/24", "198.51.100.2/24"], &[]);
+    check("192.0.2.1", &[], &[]);
+    check("192.0.2.1", &["2001:db8::2/64"], &[]);
+    check("[\"fe80::1\", dhcp]", &["2001:db8::2/64"], &[]);
+    check("dhcp", &["192.0.2.2/24"], &[]);
+    check(
+        "192.0.2.1",
+        &["192.0.2.1/24", "2001:db8::2/64"],
+        &[
+            "c:7:45: warning: uplinks[0].gateway: 192.0.2.1 is the address of this router on wan0: use \
+             that of the router at the other end of the link, or dhcp",
+        ],
+    );
+    check(
+        "[10.0.0.1, dhcp]",
+        &["192.168.8.2/24", "192.168.9.2/24", "2001:db8::2/64"],
+        &[
+            "c:7:46: warning: uplinks[0].gateway[0]: 10.0.0.1 is not in 192.168.8.0/24 and \
+             192.168.9.0/24 of wan0: use a gateway inside that network, or dhcp; or give the interface \
+             an address in the network of the gateway, or a route to it alone",
+        ],
+    );
+}
+
+#[test]
 fn what_lies_outside_is_reported_where_the_file_names_it() {
     let text = example("minimal.yaml").replace(
         "- id: lisbon",
@@ -192,7 +245,7 @@ fn what_lies_outside_is_reported_where_the_file_names_it() {
                     .map(|p| Secret::new(p.to_owned()))
                     .map_err(|reason| NoPassword::Unreadable(reason.to_owned()))
             },
-            before: None,
+            ..outside(None)
         };
         match parse(&text, "c", &outside) {
             Ok((config, _)) => {

@@ -210,6 +210,8 @@ fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, 
     let outside = Outside {
         public_key: &public_key,
         password: &password,
+        // What the kernel refuses for want of an address, it is asked for again and reported.
+        addresses: &|_| Vec::new(),
         before,
     };
     let parsed = patronus_config::parse(text, &file, &outside).map_err(LoadError::Invalid)?;

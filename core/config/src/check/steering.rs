@@ -6,8 +6,8 @@ use patronus_model::policy::{
     Action, Failover, Match, Policy, Protocol, QosClass, Strategy, TrafficClass,
 };
 
-use super::Unique;
 use super::uplinks::uplink_interfaces;
+use super::{Unique, shadow};
 use crate::diagnostic::Sink;
 use crate::file::{self, File};
 use crate::place::{Place, Position};
@@ -248,13 +248,13 @@ pub(super) fn policies(file: &File, classes: &Classes, sink: &mut Sink) -> Optio
         .collect();
     let mut all: Vec<(Policy, &Place)> = all.into_iter().collect::<Option<_>>()?;
     all.sort_by_key(|(policy, _)| policy.priority);
-    shadowed(&all, sink);
+    shadow::check(&all, sink);
     Some(all.into_iter().map(|(policy, _)| policy).collect())
 }
 
 /// Says what more policies than this cost. 20,000 kept nft busy for 1.8 s at each change (a trial
 /// on two cores; it grows with their number), so that this many take about half a second.
-const MANY_POLICIES: usize = 5000;
+pub(super) const MANY_POLICIES: usize = 5000;
 
 fn many(policies: &Field<List<file::Policy>>, sink: &mut Sink) {
     let Some(given) = policies.given() else {
@@ -454,26 +454,5 @@ fn ingress(matches: &file::Match, file: &File, sink: &mut Sink) {
             let help = format!("{near}the LANs are on {}", all(&lans));
             sink.warning(&at.place, problem, help);
         }
-    }
-}
-
-/// Warns of policies which never decide, because an earlier one takes everything they match.
-fn shadowed(policies: &[(Policy, &Place)], sink: &mut Sink) {
-    let mut everything: Option<&Policy> = None;
-    let mut seen = std::collections::HashMap::new();
-    for (policy, place) in policies {
-        let earlier = everything.or(seen.get(&policy.matches).copied());
-        if let Some(earlier) = earlier {
-            let problem = format!(
-                "{} never decides: {} comes first",
-                policy.name, earlier.name
-            );
-            let help = "give it a lower priority, or a match of its own";
-            sink.warning(place, problem, help);
-        }
-        if policy.matches == Match::default() {
-            everything = everything.or(Some(policy));
-        }
-        seen.entry(&policy.matches).or_insert(policy);
     }
 }

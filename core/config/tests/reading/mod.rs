@@ -32,6 +32,7 @@ pub fn outside(before: Option<&RouterConfig>) -> Outside<'_> {
     Outside {
         public_key: &|name| Ok(key(name).into()),
         password: &|_| Ok(Secret::new("secret\n".to_owned())),
+        addresses: &|_| Vec::new(),
         before,
     }
 }
