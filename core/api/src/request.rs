@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use patronus_model::change::ConfigChange;
+use patronus_model::change::Changes;
 use patronus_model::policy::Flow;
 use patronus_model::view::{BfdView, BgpView, EventRecord, Explanation, Handshakes, RouterView};
 use tokio::sync::{mpsc, oneshot};
@@ -64,7 +64,7 @@ pub enum ReloadOutcome {
         /// What probably is not as it was meant.
         warnings: Vec<Diagnostic>,
         /// What it says otherwise than the one before it.
-        changes: Vec<ConfigChange>,
+        changes: Changes,
     },
     /// It was refused and nothing has changed; at least one of these is an error.
     Refused(Vec<Diagnostic>),

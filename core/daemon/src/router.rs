@@ -15,7 +15,7 @@ use patronus_engine::{Effect, Engine, Input};
 use patronus_frr::{Desired, FrrHandle};
 use patronus_linux::{FastLane, Follower, Notice};
 use patronus_model::Timestamp;
-use patronus_model::change::ConfigChange;
+use patronus_model::change::Changes;
 use patronus_model::event::Event;
 use patronus_model::ids::{IfName, Slot};
 use patronus_model::layout::NexthopId;
@@ -93,7 +93,7 @@ type Reread = (Result<Parsed, LoadError>, Reply);
 /// What came of a configuration that is in force now.
 pub(crate) struct Reloaded {
     pub(crate) warnings: Vec<Diagnostic>,
-    pub(crate) changes: Vec<ConfigChange>,
+    pub(crate) changes: Changes,
 }
 
 pub(crate) struct Router {
@@ -320,7 +320,6 @@ impl Router {
             rest.iter().for_each(|finding| warn!("{finding}"));
         })?;
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        let changes = patronus_engine::changes(&self.config, &config);
         let before = std::mem::replace(&mut self.config, Arc::new(config));
         // What the reload removes goes down now, and its BGP sessions when FRR has done its part.
         let names = Names::of_config(&self.config).after(Names::of_config(&before));
@@ -329,6 +328,7 @@ impl Router {
         self.follower
             .follow(uplinks(&self.config), lans(&self.config));
         self.handle(Input::Config(Arc::clone(&self.config)));
+        let changes = self.engine.last_changes().cloned().unwrap_or_default();
         Ok(Reloaded { warnings, changes })
     }
 }

@@ -1,7 +1,12 @@
 //! What a configuration says otherwise than the one before it.
 
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
 use patronus_model::change::{Change, ConfigChange, ConfigPart};
-use patronus_model::router::{Bgp, RouterConfig};
+use patronus_model::router::{Bgp, RemoteSite, RouterConfig};
+
+use crate::ownership::{is_within, overlay_prefixes};
 
 /// The parts that are not as they were, in the order of the file's sections; of each kind what was
 /// added or changed comes before what is gone.
@@ -80,6 +85,26 @@ pub fn changes(old: &RouterConfig, new: &RouterConfig) -> Vec<ConfigChange> {
     found.extend(whole(ConfigPart::Health, old.health == new.health));
     found.extend(whole(ConfigPart::Kernel, old.layout == new.layout));
     found
+}
+
+/// What a configuration names of what must not leave by an uplink in the clear.
+pub(crate) fn guarded(config: &RouterConfig) -> BTreeSet<IpNet> {
+    let declared = config.remotes.iter();
+    let declared = declared.flat_map(RemoteSite::prefixes_and_addresses);
+    let all = overlay_prefixes(config).chain(declared);
+    let all = all.map(|prefix| prefix.trunc());
+    all.filter(|prefix| prefix.prefix_len() > 0).collect()
+}
+
+/// What one configuration named of it and is not within anything that is guarded now, without what
+/// is part of another such prefix.
+pub(crate) fn opened(old: &RouterConfig, guarded: &BTreeSet<IpNet>) -> Vec<IpNet> {
+    let old = self::guarded(old).into_iter();
+    let open = old.filter(|prefix| !is_within(prefix, |wide| guarded.contains(wide)));
+    let open: BTreeSet<IpNet> = open.collect();
+    let is_part =
+        |prefix: &&IpNet| is_within(prefix, |wide| wide != *prefix && open.contains(wide));
+    open.iter().filter(|it| !is_part(it)).copied().collect()
 }
 
 /// Of a list, what has another name is another thing.

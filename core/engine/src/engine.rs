@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use patronus_model::Timestamp;
 use patronus_model::bgp::BgpInstance;
+use patronus_model::change::Changes;
 use patronus_model::event::Event;
 use patronus_model::ids::{ClassId, IfName, PathId, SiteNumber};
 use patronus_model::kernel::{ApplyOutcome, Environment, KernelState, LearnedDelta, Plan};
@@ -132,6 +133,8 @@ pub struct Engine {
     repairs: BTreeMap<PathId, (Timestamp, Duration)>,
     effects: VecDeque<Effect>,
     remembered: Option<Remembered>,
+    /// What the configuration says otherwise than the one before it.
+    changes: Option<Changes>,
     /// Nexthops to be moved at once.
     moves: BTreeMap<NexthopId, IfName>,
     /// Nexthops that were moved after the kernel was asked what is there: an answer that is under
@@ -217,6 +220,12 @@ impl Engine {
     #[must_use]
     pub fn config(&self) -> Option<&Arc<RouterConfig>> {
         self.config.as_ref()
+    }
+
+    /// What it is told otherwise than before; `None` for the first configuration.
+    #[must_use]
+    pub fn last_changes(&self) -> Option<&Changes> {
+        self.changes.as_ref()
     }
 
     /// Whether desired and observed state agreed when they were last compared, and nothing has

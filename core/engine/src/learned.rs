@@ -32,7 +32,7 @@ struct Entry {
 /// A prefix that was announced at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
-    /// Whose it was, as far as is known.
+    /// Whose it was, as far as is known and the site is still there.
     site: Option<SiteNumber>,
     /// When its route went.
     withdrawn: Option<Timestamp>,
@@ -43,7 +43,8 @@ struct Seen {
 pub struct Withdrawn {
     /// The prefix.
     pub prefix: IpNet,
-    /// Who announced it, and until when; `None`: that was before we started.
+    /// Who announced it, and until when; `None`: that was before we started, or the site is there no
+    /// more.
     pub last: Option<(SiteNumber, Timestamp)>,
 }
 
@@ -82,8 +83,14 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// Takes over which overlay address is whose.
-    pub fn configure(&mut self, config: &RouterConfig) {
+    /// Takes over which overlay address is whose. What was announced by a site that is there no more
+    /// is so no more; of what was `guarded`, that stays so, and is returned.
+    pub fn configure(
+        &mut self,
+        now: Timestamp,
+        config: &RouterConfig,
+        guarded: &BTreeSet<IpNet>,
+    ) -> Vec<IpNet> {
         let pairs = config
             .remotes
             .iter()
@@ -91,13 +98,25 @@ impl Learned {
         self.sites = pairs.collect();
         let known: BTreeSet<SiteNumber> = self.sites.values().copied().collect();
         self.routes.retain(|_, entry| known.contains(&entry.site));
-        // Whose it was, nobody may know; it may have been that of a site which is still there.
-        self.seen
-            .retain(|_, seen| seen.site.is_none_or(|site| known.contains(&site)));
+        let mut kept = Vec::new();
+        self.seen.retain(|prefix, seen| {
+            // Whose it was, nobody may know; it may have been that of a site which is still there.
+            if seen.site.is_none_or(|site| known.contains(&site)) {
+                return true;
+            }
+            seen.site = None;
+            seen.withdrawn = seen.withdrawn.or(Some(now));
+            kept.push(*prefix);
+            guarded.contains(prefix)
+        });
         self.memory = usize::try_from(config.bgp.maximum_prefixes).unwrap_or(usize::MAX);
         for (prefix, next_hop) in self.said.clone() {
             self.learn(prefix, next_hop);
         }
+        // Somebody else may have it now.
+        let seen = &self.seen;
+        kept.retain(|prefix| seen.get(prefix).is_some_and(|seen| seen.site.is_none()));
+        kept
     }
 
     /// Takes in what routing says. Returns whether anything changed at once.

@@ -79,7 +79,7 @@ fn the_event_of_a_reload_has_its_changes_and_that_of_a_start_has_none() {
             Event::Configured { changes, .. } => Some(changes.clone()),
             _ => None,
         });
-        changes.unwrap().map(|changes| changes.len())
+        changes.unwrap().map(|changes| changes.parts.len())
     };
     let mut other = before();
     other.remotes.pop();

@@ -1,5 +1,19 @@
 //! What a new configuration says otherwise than the one before it.
 
+use ipnet::IpNet;
+
+/// All of it, and what it means for prefixes that must not leave in the clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The parts that are not as they were.
+    pub parts: Vec<ConfigChange>,
+    /// What sites had announced that are not there any more: unreachable until somebody announces
+    /// it again, or it is forgotten.
+    pub kept: Vec<IpNet>,
+    /// What the one before kept from leaving by an uplink in the clear, and nothing does any more.
+    pub opened: Vec<IpNet>,
+}
+
 /// A part of a configuration that is not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigChange {

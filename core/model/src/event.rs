@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::change::ConfigChange;
+use crate::change::Changes;
 use crate::ids::{ClassId, IfName, PathId, SiteNumber, Slot};
 use crate::path::{Measurement, PathCause, PathState};
 
@@ -17,7 +17,7 @@ pub enum Event {
         /// Policies that it has.
         policies: usize,
         /// What it says otherwise than the one before it; `None` for the first.
-        changes: Option<Vec<ConfigChange>>,
+        changes: Option<Changes>,
     },
     /// A path changed its state.
     Path {

@@ -332,7 +332,8 @@ pub enum Outcome {
 pub struct WithdrawnView {
     /// The prefix.
     pub prefix: IpNet,
-    /// Who announced it, and how long ago it ceased to; `None`: that was before the daemon started.
+    /// Who announced it, and how long ago it ceased to; `None`: that was before the daemon started,
+    /// or the site is not configured any more.
     pub last: Option<(SiteId, Duration)>,
     /// Whether the configuration guards it as well, so that to forget it makes no difference.
     pub configured: bool,

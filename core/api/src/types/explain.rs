@@ -146,7 +146,8 @@ pub(crate) enum Outcome {
 pub(crate) struct WithdrawnPrefix {
     /// The prefix.
     prefix: String,
-    /// Who announced it last; `null` where that was before patronusd started.
+    /// Who announced it last; `null` where that was before patronusd started, or the site is not
+    /// configured any more.
     site_id: Option<ID>,
     /// How long ago it ceased to; `null` as well.
     ago_ms: Option<BigInt>,

@@ -2,6 +2,7 @@
 
 use async_graphql::{Enum, SimpleObject};
 
+use ipnet::IpNet;
 use patronus_model::change;
 
 use crate::request::{Diagnostic, ReloadOutcome};
@@ -16,6 +17,11 @@ pub(crate) struct ReloadResult {
     diagnostics: Vec<ConfigDiagnostic>,
     /// What it says otherwise than the one before it.
     changes: Vec<ConfigChange>,
+    /// What sites had announced that are not there any more: unreachable until somebody announces it
+    /// again, or it is forgotten.
+    kept_prefixes: Vec<String>,
+    /// What the one before kept from leaving by an uplink in the clear, and nothing does any more.
+    opened_prefixes: Vec<String>,
     /// The same in words; `null` when it was refused.
     summary: Option<String>,
 }
@@ -24,15 +30,22 @@ impl From<ReloadOutcome> for ReloadResult {
     fn from(outcome: ReloadOutcome) -> Self {
         let (applied, found, changes) = match outcome {
             ReloadOutcome::Applied { warnings, changes } => (true, warnings, changes),
-            ReloadOutcome::Refused(found) => (false, found, Vec::new()),
+            ReloadOutcome::Refused(found) => (false, found, change::Changes::default()),
         };
         Self {
             applied,
             diagnostics: found.into_iter().map(ConfigDiagnostic::from).collect(),
-            changes: ConfigChange::all(&changes),
+            changes: ConfigChange::all(&changes.parts),
+            kept_prefixes: prefixes(&changes.kept),
+            opened_prefixes: prefixes(&changes.opened),
             summary: applied.then(|| words::reload::changes(&changes)),
         }
     }
+}
+
+/// Prefixes as they are written.
+pub(crate) fn prefixes<'a>(all: impl IntoIterator<Item = &'a IpNet>) -> Vec<String> {
+    all.into_iter().map(ToString::to_string).collect()
 }
 
 /// A part of a configuration that is not as it was.

@@ -129,7 +129,8 @@ fn unreachable(
     let prefix = withdrawn.prefix;
     let last = match &withdrawn.last {
         Some((site, ago)) => format!("{site} announced until {} ago", span(*ago)),
-        None => "was announced before patronusd started".to_owned(),
+        None => "a site announced that is not configured any more, or before patronusd started"
+            .to_owned(),
     };
     let forget = match withdrawn.configured {
         true => String::new(),

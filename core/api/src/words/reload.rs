@@ -1,12 +1,33 @@
 //! What a reload changed.
 
-use patronus_model::change::{Change, ConfigChange, ConfigPart};
+use ipnet::IpNet;
+use patronus_model::change::{Change, Changes, ConfigChange, ConfigPart};
 
 /// Names that are said of each kind of change; the rest is counted.
 const NAMED: usize = 6;
 
 /// What a configuration says otherwise than the one before it: `added site oslo, changed class voice`.
-pub(crate) fn changes(all: &[ConfigChange]) -> String {
+pub(crate) fn changes(changes: &Changes) -> String {
+    let parts = parts(&changes.parts);
+    let kept = "unreachable until announced again, or forgotten by `patronus forget`";
+    let opened = "guarded no more, so that packets go wherever the main table leads";
+    let prefixes = [(kept, &changes.kept), (opened, &changes.opened)];
+    let prefixes = prefixes.into_iter().filter(|(_, some)| !some.is_empty());
+    let prefixes = prefixes.map(|(what, some)| format!("{what}: {}", listed(some)));
+    let said: Vec<String> = std::iter::once(parts).chain(prefixes).collect();
+    said.join("; ")
+}
+
+fn listed(prefixes: &[IpNet]) -> String {
+    let mut words: Vec<String> = prefixes.iter().take(NAMED).map(IpNet::to_string).collect();
+    match prefixes.len().saturating_sub(NAMED) {
+        0 => {}
+        more => words.push(format!("{more} more")),
+    }
+    words.join(", ")
+}
+
+fn parts(all: &[ConfigChange]) -> String {
     let kinds = [
         (Change::Added, "added"),
         (Change::Removed, "removed"),
@@ -72,6 +93,12 @@ mod tests {
             change,
         };
         let policy = |n: u8| change(ConfigPart::Policy, &format!("p{n}"), Change::Removed);
+        let changes = |parts: &[ConfigChange]| {
+            super::changes(&Changes {
+                parts: parts.to_vec(),
+                ..Changes::default()
+            })
+        };
         let mut all: Vec<ConfigChange> = (1..=9).map(policy).collect();
         assert_eq!(
             changes(&all),
@@ -85,5 +112,22 @@ mod tests {
             "removed policy p1; changed uplink lte, health"
         );
         assert_eq!(changes(&[]), "nothing has changed");
+    }
+
+    #[test]
+    fn what_is_guarded_otherwise_than_before_is_said() {
+        let prefix = |n: u8| format!("10.{n}.0.0/16").parse().unwrap();
+        let mut all = Changes {
+            kept: (1..=7).map(prefix).collect(),
+            ..Changes::default()
+        };
+        let kept = "nothing has changed; unreachable until announced again, or forgotten by `patronus \
+                    forget`: 10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16, 10.4.0.0/16, 10.5.0.0/16, \
+                    10.6.0.0/16, 1 more";
+        assert_eq!(changes(&all), kept);
+        all.opened.push(prefix(9));
+        let opened =
+            "; guarded no more, so that packets go wherever the main table leads: 10.9.0.0/16";
+        assert_eq!(changes(&all), format!("{kept}{opened}"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patronus_model::change::{Change, ConfigChange, ConfigPart};
+use patronus_model::change::{Change, Changes, ConfigChange, ConfigPart};
 use patronus_model::event::{Decision, Event, Reason, UplinkFault};
 use patronus_model::ids::{SiteNumber, Slot};
 use patronus_model::path::PathState;
@@ -112,17 +112,21 @@ pub fn every_event() -> Vec<Event> {
 }
 
 /// What a reload changed.
-pub fn changes() -> Vec<ConfigChange> {
+pub fn changes() -> Changes {
     let change = |part, name: &str, change| ConfigChange {
         part,
         name: name.to_owned(),
         change,
     };
-    vec![
-        change(ConfigPart::Site, "oslo", Change::Added),
-        change(ConfigPart::Bgp, "", Change::Changed),
-        change(ConfigPart::Class, "voice", Change::Changed),
-    ]
+    Changes {
+        parts: vec![
+            change(ConfigPart::Site, "oslo", Change::Added),
+            change(ConfigPart::Bgp, "", Change::Changed),
+            change(ConfigPart::Class, "voice", Change::Changed),
+        ],
+        kept: vec!["10.7.0.0/24".parse().unwrap()],
+        opened: vec!["10.8.0.0/16".parse().unwrap()],
+    }
 }
 
 pub fn events() -> Vec<EventRecord> {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use patronus_api::{Diagnostic, Names, Recorded, ReloadOutcome, Request};
+use patronus_model::change::Changes;
 use patronus_model::event::{Candidate, Event, Reason, Verdict};
 use patronus_model::ids::{ClassId, PathId, SiteNumber, Slot};
 use patronus_model::kernel::Via;
@@ -87,7 +88,7 @@ impl Canned {
             before: None,
             reload: ReloadOutcome::Applied {
                 warnings: Vec::new(),
-                changes: Vec::new(),
+                changes: Changes::default(),
             },
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use patronus_model::Timestamp;
+use patronus_model::change::Changes;
 use patronus_model::event::Event;
 use patronus_model::ids::{ClassId, PathId};
 use patronus_model::path::Liveness;
@@ -12,9 +14,10 @@ use patronus_model::router::RouterConfig;
 use super::paths::usable;
 use super::reconciliation::configured_endpoints;
 use super::{Effect, Engine, Watch};
-use crate::change::changes;
+use crate::change;
 use crate::decide::Choice;
 use crate::health::PathHealth;
+use crate::ownership::is_within;
 use crate::routing::bgp_instance;
 use crate::topology::Topology;
 
@@ -25,7 +28,8 @@ impl Engine {
         self.configured = now;
         let watched = old.as_deref().map(|old| self.watches(old));
         self.topology = Topology::new(&config);
-        self.learned.configure(&config);
+        let guarded = self.ownership.guarded(&self.learned).collect();
+        let kept = self.learned.configure(now, &config, &guarded);
         self.health
             .retain(|path, _| self.topology.paths.contains_key(path));
         let sites = self.topology.sites();
@@ -42,10 +46,11 @@ impl Engine {
         self.reset_choices(now, old.as_deref(), &config);
         self.own();
         self.tell_of_prefixes();
+        self.changes = old.as_deref().map(|old| self.changes(old, &config, kept));
         self.report(Event::Configured {
             paths: self.topology.paths.len(),
             policies: config.policies.len(),
-            changes: old.as_deref().map(|old| changes(old, &config)),
+            changes: self.changes.clone(),
         });
         self.look_around(now);
         self.effects.push_back(Effect::Watch(watches));
@@ -54,6 +59,19 @@ impl Engine {
         self.want_change();
         self.next_tick = now;
         self.observe();
+    }
+
+    /// What is otherwise than before, now that it is known whose each prefix is.
+    fn changes(&self, old: &RouterConfig, new: &RouterConfig, kept: Vec<IpNet>) -> Changes {
+        let mut guarded = change::guarded(new);
+        let named = |prefix: &IpNet| is_within(prefix, |wide| guarded.contains(wide));
+        let kept = kept.into_iter().filter(|prefix| !named(prefix)).collect();
+        guarded.extend(self.ownership.guarded(&self.learned));
+        Changes {
+            parts: change::changes(old, new),
+            kept,
+            opened: change::opened(old, &guarded),
+        }
     }
 
     /// Of paths that get another BFD session nothing is known any more. BFD says so itself, but of one

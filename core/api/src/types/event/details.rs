@@ -6,7 +6,7 @@ use patronus_model::event;
 use crate::names::Names;
 use crate::types::choice::{Candidate, MoveReason};
 use crate::types::path::{PathRef, PathStatus};
-use crate::types::reload::ConfigChange;
+use crate::types::reload::{ConfigChange, prefixes};
 use crate::types::uplink::UplinkFault;
 use crate::types::{BigInt, ms, whole_ms};
 use crate::words;
@@ -42,6 +42,11 @@ pub(crate) struct Configured {
     policy_count: BigInt,
     /// What it says otherwise than the one before it; `null` for the first.
     changes: Option<Vec<ConfigChange>>,
+    /// What sites had announced that are not there any more: unreachable until somebody announces it
+    /// again, or it is forgotten.
+    kept_prefixes: Vec<String>,
+    /// What the one before kept from leaving by an uplink in the clear, and nothing does any more.
+    opened_prefixes: Vec<String>,
 }
 
 /// A path changed its state.
@@ -198,7 +203,8 @@ pub(crate) struct PrefixesChanged {
 pub(crate) struct PrefixForgotten {
     /// The prefix.
     prefix: String,
-    /// Who announced it; `null` where that was before patronusd started.
+    /// Who announced it; `null` where that was before patronusd started, or the site is not
+    /// configured any more.
     site_id: Option<ID>,
     /// What it is part of that belongs to the overlay all the same; `null` where packets for it go
     /// wherever the main table leads.
@@ -230,7 +236,9 @@ pub(super) fn details(names: &Names, event: &event::Event) -> EventDetails {
         } => EventDetails::Configured(Configured {
             path_count: (*paths).into(),
             policy_count: (*policies).into(),
-            changes: changes.as_ref().map(|it| ConfigChange::all(it)),
+            changes: changes.as_ref().map(|it| ConfigChange::all(&it.parts)),
+            kept_prefixes: prefixes(changes.iter().flat_map(|it| &it.kept)),
+            opened_prefixes: prefixes(changes.iter().flat_map(|it| &it.opened)),
         }),
         E::Path {
             path,
