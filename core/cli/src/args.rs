@@ -382,6 +382,13 @@ Examples:
     },
 }
 
+/// Whether a command line asks for JSON, whatever else is wrong with it.
+pub(crate) fn asks_for_json(mut args: impl Iterator<Item = OsString>) -> bool {
+    args.by_ref()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json")
+}
+
 /// A code point, as the configuration spells it.
 fn dscp(text: &str) -> Result<u8, String> {
     let code = patronus_config::parse_dscp(text);

@@ -27,7 +27,7 @@ async fn follow_for_ever(client: &Client, mut view: Events, json: bool) -> Resul
     loop {
         match client.ask(view.query(), &view.variables()).await {
             Ok(data) => {
-                if lost {
+                if lost && !json {
                     output::complain("patronusd is back");
                 }
                 (reached, lost) = (true, false);
@@ -41,8 +41,10 @@ async fn follow_for_ever(client: &Client, mut view: Events, json: bool) -> Resul
                 }
             }
             Err(trouble) if reached && trouble.may_pass() => {
-                if !lost {
-                    output::complain(&format!("{trouble} Waiting for it"));
+                match (lost, json) {
+                    (true, _) => {}
+                    (false, true) => output::complain_of(&trouble, json),
+                    (false, false) => output::complain(&format!("{trouble} Waiting for it")),
                 }
                 lost = true;
             }

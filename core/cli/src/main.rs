@@ -42,12 +42,22 @@ use trouble::Trouble;
 use views::View;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let json = args::asks_for_json(std::env::args_os());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if json && error.use_stderr() => {
+            let usage = Trouble::Usage(error.render().to_string().trim().to_owned());
+            output::complain_of(&usage, json);
+            return usage.status().into();
+        }
+        // Help and versions are no errors, and all else is said as clap says it.
+        Err(error) => error.exit(),
+    };
     match run(cli) {
         Ok(status) => status.into(),
         Err(trouble) => {
             if trouble.status() != 0 {
-                output::complain(&trouble.to_string());
+                output::complain_of(&trouble, json);
             }
             trouble.status().into()
         }

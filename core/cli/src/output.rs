@@ -2,9 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::layout::Canvas;
+use crate::trouble::Trouble;
 
 /// Writes text.
 pub(crate) fn write(text: &str) -> io::Result<()> {
@@ -27,6 +28,17 @@ pub(crate) fn write_json_line(value: &Value) -> io::Result<()> {
 pub(crate) fn complain(message: &str) {
     // Where nobody can be told, nobody can be told that either.
     let _ = writeln!(io::stderr().lock(), "patronus: {message}");
+}
+
+/// Says what went wrong beside the output: to people, or, where JSON was asked for, to programs.
+/// Every command does it here, so that all do it alike.
+pub(crate) fn complain_of(trouble: &Trouble, json: bool) {
+    if !json {
+        return complain(&trouble.to_string());
+    }
+    let error = json!({ "error": { "code": trouble.code(), "message": trouble.to_string() } });
+    // As above.
+    let _ = writeln!(io::stderr().lock(), "{error}");
 }
 
 /// Whether somebody looks at a terminal.

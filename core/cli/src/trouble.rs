@@ -103,6 +103,25 @@ impl Trouble {
         }
     }
 
+    /// A word for programs; what the API knows as well has its codes.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) | Self::NoFile(_) => "NOT_FOUND",
+            Self::Usage(_) => "BAD_INPUT",
+            Self::NoSocket(_)
+            | Self::NobodyListens(_)
+            | Self::NotASocket(_)
+            | Self::Silent { .. }
+            | Self::Unreachable(..)
+            | Self::Daemon(_) => "UNAVAILABLE",
+            Self::Forbidden(_) => "FORBIDDEN",
+            Self::NotUnderstood(_) => "NOT_UNDERSTOOD",
+            Self::NotInstalled => "NOT_INSTALLED",
+            Self::Directory(_) | Self::File(..) => "UNREADABLE",
+            Self::Output(_) => "UNWRITABLE",
+        }
+    }
+
     /// Whether it may be over in a moment, because the daemon is being restarted for example.
     pub(crate) const fn may_pass(&self) -> bool {
         match self {

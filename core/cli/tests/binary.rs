@@ -185,6 +185,11 @@ fn a_flow_is_explained() {
 fn what_does_not_exist_is_named_together_with_what_does() {
     let message = "there is no site \"paris\"; there is: lisbon, oslo, tromso";
     check(Canned::usual(), &["paths", "--site", "paris"], 1, message);
+    let server = Server::start(Canned::usual());
+    let (status, out, err) = run(&server.socket(), &["forget", "10.99.0.0/16", "--json"]);
+    let error: Value = serde_json::from_str(&err).unwrap_or_else(|e| panic!("{e}: {err}"));
+    assert_eq!((status, out.as_str()), (1, ""));
+    assert_eq!(error["error"]["code"], "NOT_FOUND");
 }
 
 #[test]

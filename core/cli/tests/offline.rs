@@ -197,6 +197,87 @@ fn doctor_and_teardown_are_what_the_sibling_says() {
     assert_eq!((status, names), (1, [&"TUN".into(), &"link group".into()]));
 }
 
+/// Every command that prints JSON, as the manual has them, with what it cannot do without.
+fn commands_with_json() -> Vec<Vec<String>> {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man");
+    let mut found = Vec::new();
+    for page in fs::read_dir(manual).unwrap() {
+        let page = page.unwrap().path();
+        let name = page.file_name().unwrap().to_str().unwrap();
+        let command = name
+            .strip_prefix("patronus-")
+            .and_then(|it| it.strip_suffix(".1"));
+        let options = fs::read_to_string(&page).unwrap().replace("\\-", "-");
+        let (Some(command), true) = (command, options.contains("\n\\fB--json\\fR")) else {
+            continue;
+        };
+        let needs = match command {
+            "explain" => "--src 10.1.0.5 --dst 10.2.0.9",
+            "forget" => "10.7.0.0/24",
+            "config-check" => "/nonexistent/config.yaml",
+            _ => "",
+        };
+        let words = command.split('-').chain(needs.split_whitespace());
+        found.push(words.chain(["--json"]).map(str::to_owned).collect());
+    }
+    assert!(found.len() >= 15, "{found:?}");
+    found
+}
+
+#[test]
+fn with_json_every_command_says_in_json_what_went_wrong() {
+    // Where there is no sibling beside it.
+    let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let own = directory.path().join("patronus");
+    fs::hard_link(env!("CARGO_BIN_EXE_patronus"), &own).unwrap();
+    let run = |args: &[String]| {
+        let mut command = Command::new(&own);
+        command
+            .args(args)
+            .env("PATH", "")
+            .env("PATRONUS_SOCKET", "/nonexistent/socket");
+        said(command.output().unwrap())
+    };
+    let installed = Path::new("/usr/sbin/patronusd").exists();
+    let mut seen = Vec::new();
+    for args in commands_with_json() {
+        if installed && ["doctor", "teardown"].contains(&args[0].as_str()) {
+            continue;
+        }
+        // As it is, and with an option that there is not.
+        let wrong = [&args[..], &["--nonsense".to_owned()]].concat();
+        for args in [args, wrong] {
+            let (status, out, err) = run(&args);
+            let error: Value =
+                serde_json::from_str(&err).unwrap_or_else(|e| panic!("{e}: {args:?} {err}"));
+            let error = &error["error"];
+            let (code, message) = (error["code"].as_str(), error["message"].as_str());
+            assert!(status > 0 && out.is_empty(), "{args:?} {out}");
+            assert!(message.is_some_and(|it| !it.is_empty()), "{args:?} {err}");
+            seen.push((status, code.unwrap().to_owned()));
+        }
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    let codes = [
+        (1, "NOT_FOUND"),
+        (2, "BAD_INPUT"),
+        (3, "NOT_INSTALLED"),
+        (3, "UNAVAILABLE"),
+    ];
+    let codes = codes.map(|(status, code)| (status, code.to_owned()));
+    assert!(
+        seen.iter().eq(codes
+            .iter()
+            .filter(|it| !installed || it.1 != "NOT_INSTALLED")),
+        "{seen:?}"
+    );
+    // Help is help.
+    let (status, out, err) = run(&["status", "--json", "--help"].map(str::to_owned));
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.contains("Usage:"), "{out}");
+}
+
 #[test]
 fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {

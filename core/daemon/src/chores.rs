@@ -28,9 +28,16 @@ macro_rules! say {
     }};
 }
 
-/// Says why the daemon ends.
-pub fn complain(error: &anyhow::Error) {
-    eprintln!("patronusd: {error:#}");
+/// Says why the daemon ends: to programs in the way of `patronus`, whose commands some of these are.
+pub fn complain(error: &anyhow::Error, json: bool) {
+    match json {
+        true => {
+            let message = format!("{error:#}");
+            let error = serde_json::json!({ "error": { "code": "FAILED", "message": message } });
+            eprintln!("{error}");
+        }
+        false => eprintln!("patronusd: {error:#}"),
+    }
 }
 
 /// Prints the public key of each uplink.

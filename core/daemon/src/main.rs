@@ -64,10 +64,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let json = matches!(
+        arguments.command,
+        Some(Command::Doctor { json: true } | Command::Teardown { json: true, .. })
+    );
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            chores::complain(&error);
+            chores::complain(&error, json);
             match error.downcast_ref::<LoadError>() {
                 Some(_) => ExitCode::from(EX_CONFIG),
                 None => ExitCode::FAILURE,
