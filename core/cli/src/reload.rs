@@ -12,7 +12,7 @@ use crate::views::diagnostics;
 const MUTATION: &str = "mutation Reload {
     reload {
         applied summary
-        changes { part name change } keptPrefixes openedPrefixes
+        changes { part name change keys } keptPrefixes openedPrefixes
         diagnostics { severity file line column field value problem help }
     }
 }";

@@ -229,7 +229,8 @@ fn a_reload_is_applied_or_says_why_not() {
         },
         ..Canned::usual()
     };
-    let said = "Since the last one: added site oslo; changed BGP, class voice; unreachable until \
+    let said = "Since the last one: added site oslo; changed BGP (timers), class voice \
+                (strategy); unreachable until \
                 announced again, or forgotten by `patronus forget`: 10.7.0.0/24; guarded no more, so \
                 that packets go wherever the main table leads: 10.8.0.0/16.";
     check(warned.clone(), &["reload"], 0, said);

@@ -1,90 +1,124 @@
 //! What a configuration says otherwise than the one before it.
 
-use std::collections::BTreeSet;
+mod keys;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
+use patronus_model::bgp::BgpNeighbor;
 use patronus_model::change::{Change, ConfigChange, ConfigPart};
-use patronus_model::router::{Bgp, RemoteSite, RouterConfig};
+use patronus_model::policy::{Policy, TrafficClass};
+use patronus_model::router::{Bgp, Lan, RemoteSite, RouterConfig, Uplink};
 
 use crate::ownership::{is_within, overlay_prefixes};
+use keys::Keys;
 
 /// The parts that are not as they were, in the order of the file's sections; of each kind what was
 /// added or changed comes before what is gone.
 #[must_use]
 pub fn changes(old: &RouterConfig, new: &RouterConfig) -> Vec<ConfigChange> {
-    let whole = |part, same: bool| {
-        (!same).then(|| ConfigChange {
-            part,
-            name: String::new(),
-            change: Change::Changed,
-        })
-    };
     let default_class = |config: &RouterConfig| {
         let mut classes = config.classes.iter();
         let class = classes.find(|class| class.id == config.default_class);
         class.map(|class| class.name.clone())
     };
     let own = (&old.site, old.hub) == (&new.site, new.hub);
-    let mut found = Vec::new();
-    found.extend(whole(ConfigPart::Own, own));
-    found.extend(whole(ConfigPart::Overlay, old.overlay == new.overlay));
-    let list = &mut found;
-    named(
+    let bgp = same_but_neighbors(&old.bgp, &new.bgp);
+    let default_class = default_class(old) == default_class(new);
+    let (overlay, health) = (old.overlay == new.overlay, old.health == new.health);
+    let (before, after) = (&old.bgp.neighbors, &new.bgp.neighbors);
+    let mut found = Found::default();
+    found.whole(ConfigPart::Own, own, || keys::own(old, new));
+    found.whole(ConfigPart::Overlay, overlay, || {
+        keys::overlay(&old.overlay, &new.overlay)
+    });
+    let name = |it: &Uplink| it.name.to_string();
+    found.named(
         ConfigPart::Uplink,
         &old.uplinks,
         &new.uplinks,
-        |it| it.name.to_string(),
-        list,
+        name,
+        keys::uplink,
     );
-    named(
-        ConfigPart::Lan,
-        &old.lans,
-        &new.lans,
-        |it| it.interface.to_string(),
-        list,
-    );
-    named(
+    let name = |it: &Lan| it.interface.to_string();
+    found.named(ConfigPart::Lan, &old.lans, &new.lans, name, keys::lan);
+    let name = |it: &RemoteSite| it.id.to_string();
+    found.named(
         ConfigPart::Site,
         &old.remotes,
         &new.remotes,
-        |it| it.id.to_string(),
-        list,
+        name,
+        keys::site,
     );
-    found.extend(whole(
-        ConfigPart::Bgp,
-        same_but_neighbors(&old.bgp, &new.bgp),
-    ));
-    let (before, after) = (&old.bgp.neighbors, &new.bgp.neighbors);
-    let list = &mut found;
-    named(
-        ConfigPart::Neighbor,
-        before,
-        after,
-        |it| it.address.to_string(),
-        list,
-    );
-    named(
+    found.whole(ConfigPart::Bgp, bgp, || keys::bgp(&old.bgp, &new.bgp));
+    let name = |it: &BgpNeighbor| it.address.to_string();
+    found.named(ConfigPart::Neighbor, before, after, name, keys::neighbor);
+    let name = |it: &TrafficClass| it.name.to_string();
+    found.named(
         ConfigPart::Class,
         &old.classes,
         &new.classes,
-        |it| it.name.to_string(),
-        list,
+        name,
+        keys::class,
     );
-    found.extend(whole(
-        ConfigPart::DefaultClass,
-        default_class(old) == default_class(new),
-    ));
-    let list = &mut found;
-    named(
+    found.whole(ConfigPart::DefaultClass, default_class, Vec::new);
+    let name = |it: &Policy| it.name.to_string();
+    found.named(
         ConfigPart::Policy,
         &old.policies,
         &new.policies,
-        |it| it.name.to_string(),
-        list,
+        name,
+        keys::policy,
     );
-    found.extend(whole(ConfigPart::Health, old.health == new.health));
-    found.extend(whole(ConfigPart::Kernel, old.layout == new.layout));
-    found
+    found.whole(ConfigPart::Health, health, || {
+        keys::health(&old.health, &new.health)
+    });
+    found.whole(ConfigPart::Kernel, old.layout == new.layout, Vec::new);
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<ConfigChange>);
+
+impl Found {
+    fn say(&mut self, part: ConfigPart, name: String, change: Change, keys: Keys) {
+        self.0.push(ConfigChange {
+            part,
+            name,
+            change,
+            keys,
+        });
+    }
+
+    fn whole(&mut self, part: ConfigPart, same: bool, keys: impl Fn() -> Keys) {
+        if !same {
+            self.say(part, String::new(), Change::Changed, keys());
+        }
+    }
+
+    /// Of a list, what has another name is another thing.
+    fn named<T: PartialEq>(
+        &mut self,
+        part: ConfigPart,
+        old: &[T],
+        new: &[T],
+        name: impl Fn(&T) -> String,
+        keys: impl Fn(&T, &T) -> Keys,
+    ) {
+        let before: BTreeMap<String, &T> = old.iter().map(|it| (name(it), it)).collect();
+        let after: BTreeSet<String> = new.iter().map(&name).collect();
+        for it in new {
+            let name = name(it);
+            match before.get(&name) {
+                None => self.say(part, name, Change::Added, Vec::new()),
+                Some(was) if *was != it => self.say(part, name, Change::Changed, keys(was, it)),
+                Some(_) => {}
+            }
+        }
+        for name in old.iter().map(&name).filter(|name| !after.contains(name)) {
+            self.say(part, name, Change::Removed, Vec::new());
+        }
+    }
 }
 
 /// What a configuration names of what must not leave by an uplink in the clear.
@@ -105,31 +139,6 @@ pub(crate) fn opened(old: &RouterConfig, guarded: &BTreeSet<IpNet>) -> Vec<IpNet
     let is_part =
         |prefix: &&IpNet| is_within(prefix, |wide| wide != *prefix && open.contains(wide));
     open.iter().filter(|it| !is_part(it)).copied().collect()
-}
-
-/// Of a list, what has another name is another thing.
-fn named<T: PartialEq>(
-    part: ConfigPart,
-    old: &[T],
-    new: &[T],
-    name: impl Fn(&T) -> String,
-    found: &mut Vec<ConfigChange>,
-) {
-    let before: std::collections::BTreeMap<String, &T> =
-        old.iter().map(|it| (name(it), it)).collect();
-    let after: std::collections::BTreeSet<String> = new.iter().map(&name).collect();
-    let mut say = |name: String, change| found.push(ConfigChange { part, name, change });
-    for it in new {
-        let name = name(it);
-        match before.get(&name) {
-            None => say(name, Change::Added),
-            Some(was) if *was != it => say(name, Change::Changed),
-            Some(_) => {}
-        }
-    }
-    for name in old.iter().map(&name).filter(|name| !after.contains(name)) {
-        say(name, Change::Removed);
-    }
 }
 
 fn same_but_neighbors(old: &Bgp, new: &Bgp) -> bool {

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use patronus_engine::{Input, changes};
-use patronus_model::Timestamp;
 use patronus_model::change::{Change, ConfigPart};
 use patronus_model::event::{Event, Reason};
 use patronus_model::path::{Liveness, PathCause, PathState};
+use patronus_model::policy::Strategy;
 use patronus_model::router::RouterConfig;
+use patronus_model::{Secret, Timestamp};
 use support::*;
 
 fn before() -> RouterConfig {
@@ -66,6 +67,43 @@ fn each_part_that_is_not_as_it_was_is_named() {
     assert_eq!(
         said(|it| it.health.bfd.detect_mult += 1),
         one(ConfigPart::Health, "", changed)
+    );
+}
+
+#[test]
+fn the_keys_that_are_not_as_they_were_are_named() {
+    let keys = |change: fn(&mut RouterConfig)| {
+        let (old, mut new) = (before(), before());
+        change(&mut new);
+        let found = changes(&old, &new);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].keys.clone()
+    };
+    assert_eq!(keys(|it| drop(it.remotes.pop())), [""; 0]);
+    assert_eq!(
+        keys(|it| it.site.location = Some("x".to_owned())),
+        ["location"]
+    );
+    assert_eq!(keys(|it| it.overlay.prefixes.clear()), ["prefixes"]);
+    assert_eq!(keys(|it| it.lans[0].prefixes.clear()), ["prefixes"]);
+    assert_eq!(
+        keys(|it| it.bgp.maximum_prefixes += 1),
+        ["maximum_prefixes"]
+    );
+    assert_eq!(keys(|it| it.health.bfd.detect_mult += 1), ["bfd"]);
+    let uplink = |it: &mut RouterConfig| {
+        it.uplinks[0].cost += 1;
+        it.uplinks[0].bandwidth_down = Some(1);
+    };
+    assert_eq!(keys(uplink), ["bandwidth", "cost"]);
+    let site = |it: &mut RouterConfig| {
+        it.remotes[0].bgp_password = Some(Secret::new("hush".to_owned()));
+        it.remotes[0].uplinks[0].endpoint = None;
+    };
+    assert_eq!(keys(site), ["bgp_password", "uplinks"]);
+    assert_eq!(
+        keys(|it| it.classes[0].strategy = Strategy::LeastLatency),
+        ["strategy"]
     );
 }
 

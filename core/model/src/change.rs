@@ -23,6 +23,9 @@ pub struct ConfigChange {
     pub name: String,
     /// What became of it.
     pub change: Change,
+    /// The keys that are not as they were, in the words of the file, where the part has several and
+    /// was there before.
+    pub keys: Vec<&'static str>,
 }
 
 /// What became of a part of a configuration.

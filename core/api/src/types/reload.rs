@@ -57,6 +57,9 @@ pub(crate) struct ConfigChange {
     name: Option<String>,
     /// What became of it.
     change: ChangeKind,
+    /// The keys that are not as they were, in the words of the file, where the part has several and
+    /// was there before.
+    keys: Vec<&'static str>,
 }
 
 impl ConfigChange {
@@ -75,6 +78,7 @@ impl From<&change::ConfigChange> for ConfigChange {
                 change::Change::Removed => ChangeKind::Removed,
                 change::Change::Changed => ChangeKind::Changed,
             },
+            keys: it.keys.clone(),
         }
     }
 }

@@ -50,10 +50,14 @@ fn list(changes: &[&ConfigChange]) -> String {
     for change in changes.iter().take(NAMED) {
         let (part, name) = (change.part, &change.name);
         let word = part_word(part);
-        words.push(match (name.is_empty(), before == Some(part)) {
+        let which = match (name.is_empty(), before == Some(part)) {
             (true, _) => word.to_owned(),
             (false, true) => name.clone(),
             (false, false) => format!("{word} {name}"),
+        };
+        words.push(match change.keys.as_slice() {
+            [] => which,
+            keys => format!("{which} ({})", keys.join(", ")),
         });
         before = Some(part);
     }
@@ -91,6 +95,7 @@ mod tests {
             part,
             name: name.to_owned(),
             change,
+            keys: Vec::new(),
         };
         let policy = |n: u8| change(ConfigPart::Policy, &format!("p{n}"), Change::Removed);
         let changes = |parts: &[ConfigChange]| {
@@ -110,6 +115,14 @@ mod tests {
         assert_eq!(
             changes(&all),
             "removed policy p1; changed uplink lte, health"
+        );
+        let keys = [vec!["cost", "gateway"], Vec::new(), vec!["bfd"]];
+        for (change, keys) in all.iter_mut().zip(keys) {
+            change.keys = keys;
+        }
+        assert_eq!(
+            changes(&all),
+            "removed policy p1; changed uplink lte (cost, gateway), health (bfd)"
         );
         assert_eq!(changes(&[]), "nothing has changed");
     }

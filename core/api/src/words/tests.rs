@@ -16,8 +16,8 @@ fn names() -> Names {
 #[test]
 fn every_event_is_one_line() {
     let expected = [
-        "a configuration with 5 paths and 2 policies is in force: added site oslo; changed BGP, class \
-         voice; unreachable until announced again, or forgotten by `patronus forget`: 10.7.0.0/24; \
+        "a configuration with 5 paths and 2 policies is in force: added site oslo; changed BGP \
+         (timers), class voice (strategy); unreachable until announced again, or forgotten by `patronus forget`: 10.7.0.0/24; \
          guarded no more, so that packets go wherever the main table leads: 10.8.0.0/16",
         "lisbon fibre → fibre is degraded (was up): loss 2.1 % > 1.0 %",
         "lisbon fibre → lte flaps: no traffic moves to it until it calms down",

@@ -113,16 +113,17 @@ pub fn every_event() -> Vec<Event> {
 
 /// What a reload changed.
 pub fn changes() -> Changes {
-    let change = |part, name: &str, change| ConfigChange {
+    let change = |part, name: &str, change, keys: &[&'static str]| ConfigChange {
         part,
         name: name.to_owned(),
         change,
+        keys: keys.to_vec(),
     };
     Changes {
         parts: vec![
-            change(ConfigPart::Site, "oslo", Change::Added),
-            change(ConfigPart::Bgp, "", Change::Changed),
-            change(ConfigPart::Class, "voice", Change::Changed),
+            change(ConfigPart::Site, "oslo", Change::Added, &[]),
+            change(ConfigPart::Bgp, "", Change::Changed, &["timers"]),
+            change(ConfigPart::Class, "voice", Change::Changed, &["strategy"]),
         ],
         kept: vec!["10.7.0.0/24".parse().unwrap()],
         opened: vec!["10.8.0.0/16".parse().unwrap()],

@@ -24,7 +24,7 @@ impl View for Events {
                     id sequence kind time agoMs message
                     details {
                         __typename
-                        ... on Configured { pathCount policyCount changes { part name change } keptPrefixes openedPrefixes }
+                        ... on Configured { pathCount policyCount changes { part name change keys } keptPrefixes openedPrefixes }
                         ... on PathChanged {
                             path { id localUplink remoteUplink }
                             destSiteId fromStatus toStatus because
