@@ -24,7 +24,10 @@ pub(super) fn check(file: &File, ours: Asn, remotes: &[RemoteSite], sink: &mut S
 }
 
 fn with_ours(file: &File, ours: Asn, remotes: &[RemoteSite], sink: &mut Sink) {
-    let mut same = remotes.iter().filter(|site| site.asn == ours);
+    // That it has our address, and so our number, is said already.
+    let overlay = file.overlay.value().and_then(|it| it.ipv4.value());
+    let own = |site: &&RemoteSite| overlay.is_some_and(|net| net.addr() == site.ipv4);
+    let mut same = remotes.iter().filter(|site| site.asn == ours && !own(site));
     let Some(first) = same.next() else { return };
     let alike = 1 + same.count();
     // With a single other site nobody knows which of the two it is.

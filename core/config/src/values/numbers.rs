@@ -41,7 +41,9 @@ fn whole<T: Scalar>(word: &Word) -> Result<u64, Fault> {
             "remove the quotes",
         ));
     }
-    if word.taken() == Taken::Number && word.text.starts_with('-') {
+    let digits = word.text.strip_prefix('-').unwrap_or(&word.text);
+    // Below zero, or more digits than any number has that is meant.
+    if word.taken() == Taken::Number && digits.bytes().all(|it| it.is_ascii_digit()) {
         return Err(Fault::new("is out of range", T::SHAPE.valid()));
     }
     Err(Fault::not::<T>())
@@ -95,8 +97,8 @@ impl Scalar for Version {
     );
 
     fn parse(word: &Word) -> Result<Self, Fault> {
-        match word.as_integer() {
-            Some(1) => Ok(Self),
+        match whole::<Self>(word)? {
+            1 => Ok(Self),
             _ => Err(Fault::not::<Self>()),
         }
     }
