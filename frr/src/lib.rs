@@ -12,7 +12,7 @@
 //! | What did somebody else alter? | `drift` |
 //! | How are daemons spoken to? | [`vty`], [`link`] |
 //! | What do they say about themselves? | [`state`] |
-//! | Who keeps all that going? | [`supervise`], [`status`], `look`, `overflow` |
+//! | Who keeps all that going? | [`supervise`], [`status`], `look`, `overflow`, `board` |
 //! | From which files does FRR start? | [`bootstrap`] |
 //!
 //! `render`, `tree`, `diff`, `grammar`, `line` and `state` are pure. Passwords leave this crate only
@@ -20,6 +20,7 @@
 //! whatever FRR says passes [`line::redact`].
 
 pub mod apply;
+mod board;
 pub mod bootstrap;
 pub mod daemon;
 pub mod diff;

@@ -2,10 +2,10 @@
 //! by one, and notices at once when the daemon is gone.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::daemon::Daemon;
 use crate::line::Line;
@@ -22,6 +22,11 @@ const QUEUE: usize = 8;
 /// How long a daemon may take to answer. bgpd with 1,000 neighbours is busy for seconds at times.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Between questions, at most: a daemon that hangs is found also while nobody wants anything of it.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// An answer that takes so long is worth knowing of before it is given up.
+const LATE: Duration = Duration::from_secs(5);
+
 /// What a link reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LinkEvent {
@@ -29,6 +34,10 @@ pub(crate) enum LinkEvent {
     Up(Daemon, Version),
     /// The daemon is gone, with the reason.
     Down(Daemon, String),
+    /// The daemon owes an answer since then: it is busy, or hangs.
+    Late(Daemon, Instant),
+    /// It has given that answer.
+    InTime(Daemon),
 }
 
 /// A command without a connection to send it on, or whose connection broke.
@@ -123,32 +132,47 @@ impl<R: Report> Task<R> {
     async fn connect(&mut self) -> Option<(Vty, Version)> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match open(&self.socket).await {
+            let socket = self.socket.clone();
+            match self.refuse_until(open(&socket)).await? {
                 Ok(open) => return Some(open),
                 Err(error) => {
                     tracing::trace!(daemon = %self.daemon, ?error, "not connected");
                 }
             }
-            if !self.refuse_for(pause).await {
-                return None;
-            }
+            self.refuse_until(sleep(pause)).await?;
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
-    /// Waits, and answers requests meanwhile; `false` when nobody is left to make any.
-    async fn refuse_for(&mut self, pause: Duration) -> bool {
-        let rest = sleep(pause);
-        tokio::pin!(rest);
+    /// Waits for something, and answers requests meanwhile, as a daemon that hangs lets itself be
+    /// connected to; `None` when nobody is left to make any.
+    async fn refuse_until<T>(&mut self, done: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(done);
         loop {
             tokio::select! {
-                () = &mut rest => return true,
-                request = self.inbox.recv() => match request {
-                    Some(request) => drop(request.reply.send(Err(LinkError::Down(self.daemon)))),
-                    None => return false,
-                },
+                done = &mut done => return Some(done),
+                request = self.inbox.recv() => {
+                    let refusal = Err(LinkError::Down(self.daemon));
+                    drop(request?.reply.send(refusal));
+                }
             }
         }
+    }
+
+    /// Sends a command, and reports an answer that is long in coming.
+    async fn ask(&mut self, vty: &mut Vty, line: &Line) -> Result<Reply, VtyError> {
+        let asked = Instant::now();
+        let answer = vty.command(line);
+        tokio::pin!(answer);
+        if let Ok(answer) = timeout(LATE, &mut answer).await {
+            return answer;
+        }
+        (self.report)(LinkEvent::Late(self.daemon, asked));
+        let answer = answer.await;
+        if answer.is_ok() {
+            (self.report)(LinkEvent::InTime(self.daemon));
+        }
+        answer
     }
 
     /// Carries out requests until the connection breaks, and says why; `None` when nobody is left.
@@ -157,14 +181,19 @@ impl<R: Report> Task<R> {
             let request = tokio::select! {
                 biased;
                 error = vty.closed() => return Some(error.to_string()),
-                request = self.inbox.recv() => request?,
+                request = self.inbox.recv() => Some(request?),
+                () = sleep(HEARTBEAT) => None,
             };
-            let answer = vty.command(&request.line).await;
+            let line = request.as_ref().map(|it| &it.line);
+            let heartbeat = Line::new(Version::COMMAND);
+            let answer = self.ask(&mut vty, line.unwrap_or(&heartbeat)).await;
             let broken = answer.as_ref().err().map(ToString::to_string);
             let usable = matches!(answer, Ok(_) | Err(VtyError::Command));
             let daemon = self.daemon;
             let answer = answer.map_err(|source| LinkError::Lost { daemon, source });
-            drop(request.reply.send(answer));
+            if let Some(request) = request {
+                drop(request.reply.send(answer));
+            }
             if !usable {
                 return broken;
             }

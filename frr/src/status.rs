@@ -42,6 +42,8 @@ pub struct DaemonStatus {
     pub version: Option<Version>,
     /// Since when it does, or does not.
     pub since: Instant,
+    /// Since when it owes an answer, if that is unusually long: it is busy, or hangs.
+    pub late: Option<Instant>,
 }
 
 impl DaemonStatus {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::apply::{Applied, ApplyError, Links, apply, is_applied};
+use crate::board::Board;
 use crate::bootstrap::FrrPaths;
 use crate::daemon::Daemon;
 use crate::drift::by_others;
@@ -18,8 +19,8 @@ use crate::link::{Link, LinkError, LinkEvent};
 use crate::look::Look;
 use crate::overflow;
 use crate::render::{Config, Desired, render};
-use crate::state::{BfdPeer, BgpSummary, NeighborDetails, SessionState, StateError};
-use crate::status::{ApplyStatus, DaemonStatus, FrrEvent, FrrStatus, NeighborStatus};
+use crate::state::{BfdPeer, BgpSummary, NeighborDetails, StateError};
+use crate::status::{ApplyStatus, DaemonStatus, FrrEvent, FrrStatus};
 
 /// Events that wait to be fetched. When there are more, the newest are lost and logged; the status
 /// is always true.
@@ -165,92 +166,6 @@ impl Frr {
     }
 }
 
-/// Where news go.
-#[derive(Clone, Debug)]
-struct Board {
-    status: Arc<watch::Sender<FrrStatus>>,
-    events: mpsc::Sender<FrrEvent>,
-}
-
-impl Board {
-    fn daemon(&self, event: &LinkEvent) {
-        let since = Instant::now();
-        let (daemon, version, news) = match event.clone() {
-            LinkEvent::Up(daemon, version) => (
-                daemon,
-                Some(version.clone()),
-                FrrEvent::DaemonBack { daemon, version },
-            ),
-            LinkEvent::Down(daemon, reason) => {
-                (daemon, None, FrrEvent::DaemonLost { daemon, reason })
-            }
-        };
-        self.status.send_modify(|status| {
-            status
-                .daemons
-                .insert(daemon, DaemonStatus { version, since });
-        });
-        self.tell(news);
-    }
-
-    /// Publishes which daemons should be there: those are shown also while they are not, the others
-    /// only while they are.
-    fn expect(&self, wanted: &[Daemon]) {
-        self.status.send_modify(|status| {
-            let unwanted =
-                |daemon: &Daemon, it: &mut DaemonStatus| it.is_up() || wanted.contains(daemon);
-            status.daemons.retain(unwanted);
-            for daemon in wanted {
-                let down = DaemonStatus {
-                    version: None,
-                    since: Instant::now(),
-                };
-                status.daemons.entry(*daemon).or_insert(down);
-            }
-        });
-    }
-
-    /// Publishes neighbours and says which of them came or went.
-    fn neighbors(&self, now: BTreeMap<IpAddr, NeighborStatus>) {
-        let before = self.status.borrow().neighbors.clone();
-        if before != now {
-            self.status
-                .send_modify(|status| status.neighbors.clone_from(&now));
-        }
-        let up = |neighbor: Option<&NeighborStatus>| {
-            neighbor
-                .filter(|it| it.state == SessionState::Established)
-                .map(|it| it.established)
-        };
-        let all: std::collections::BTreeSet<IpAddr> =
-            before.keys().chain(now.keys()).copied().collect();
-        for who in all {
-            match (up(before.get(&who)), up(now.get(&who))) {
-                (None, Some(_)) => self.tell(FrrEvent::NeighborUp(who)),
-                (Some(_), None) => self.tell(FrrEvent::NeighborDown {
-                    address: who,
-                    reason: now.get(&who).and_then(|it| it.last_error.clone()),
-                }),
-                (Some(old), Some(new)) if old != new => {
-                    // Down and up again between two looks.
-                    self.tell(FrrEvent::NeighborDown {
-                        address: who,
-                        reason: None,
-                    });
-                    self.tell(FrrEvent::NeighborUp(who));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn tell(&self, event: FrrEvent) {
-        if let Err(error) = self.events.try_send(event) {
-            tracing::warn!(%error, "nobody takes the events of FRR");
-        }
-    }
-}
-
 /// When to do what next.
 #[derive(Debug)]
 struct Schedule {
@@ -349,6 +264,9 @@ impl Supervisor {
                 }
                 self.expect();
             }
+            // The status says so; it is gone when it stays away for long.
+            LinkEvent::Late(daemon, _) => tracing::debug!(%daemon, "owes an answer"),
+            LinkEvent::InTime(daemon) => tracing::debug!(%daemon, "answers again"),
         }
     }
 

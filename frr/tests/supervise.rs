@@ -1,10 +1,14 @@
 //! The supervisor where there is no FRR.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use patronus_frr::bootstrap::PATHSPACE;
 use patronus_frr::{Daemon, Frr, FrrPaths, FrrStatus};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -50,6 +54,43 @@ async fn bfdd_is_only_missed_while_a_neighbor_wants_it() {
     let gone = timeout(limit, frr.status.wait_for(|status| !shows(status))).await;
     let daemons: Vec<_> = gone.unwrap().unwrap().daemons.keys().copied().collect();
     assert_eq!(daemons, Daemon::REQUIRED);
+}
+
+/// A daemon that says its version to whoever asks first, and then hangs.
+fn hang_soon(paths: &FrrPaths, daemon: Daemon) {
+    let socket = paths.socket(daemon);
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 256];
+        for answer in ["", "FRRouting 10.3 (router).\n"] {
+            assert_ne!(stream.read(&mut bytes).await.unwrap(), 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(&[0; 4]).await.unwrap();
+        }
+        // Also to whoever comes later.
+        let _listener = listener;
+        std::future::pending::<()>().await;
+    });
+}
+
+#[tokio::test]
+async fn a_daemon_that_hangs_is_noticed_although_nobody_wants_anything_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let paths = nowhere(root.path());
+    hang_soon(&paths, Daemon::Zebra);
+    let (_desired, wanted) = watch::channel(None);
+    let mut frr = Frr::spawn(paths, wanted, std::future::pending());
+    let zebra = |status: &FrrStatus| status.daemons.get(&Daemon::Zebra).cloned();
+    let up = |status: &FrrStatus| zebra(status).is_some_and(|it| it.is_up());
+    let late = |status: &FrrStatus| zebra(status).is_some_and(|it| it.late.is_some());
+    let connected = timeout(Duration::from_secs(2), frr.status.wait_for(up)).await;
+    drop(connected.unwrap().unwrap());
+    let noticed = timeout(Duration::from_secs(12), frr.status.wait_for(late)).await;
+    drop(noticed.unwrap().unwrap());
+    let given_up = timeout(Duration::from_secs(18), frr.status.wait_for(|it| !up(it))).await;
+    assert!(!late(&given_up.unwrap().unwrap()));
 }
 
 #[tokio::test]

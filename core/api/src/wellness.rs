@@ -38,6 +38,7 @@ pub(crate) fn problems(from: &Snapshot, bgp: &BgpView, handshakes: &Handshakes) 
         .chain(sites(from, handshakes))
         .chain(paths::unwell(from, handshakes))
         .chain(daemons(bgp))
+        .chain(late(bgp))
         .chain(sessions::down(from, bgp))
         .chain(silent(from, bgp))
         .chain(misrouted(from))
@@ -167,16 +168,37 @@ fn daemons(bgp: &BgpView) -> impl Iterator<Item = Problem> {
         };
         let longest = away.iter().map(|it| it.since).max().unwrap_or_default();
         let since = words::span(longest);
-        let see = match unit {
-            Some(unit) => format!("see `systemctl status {unit}`"),
-            None => "does it run, and what does the log of FRR say? There is no systemd here that \
-                     would start it again"
-                .to_owned(),
-        };
+        let see = see(unit);
         problem(
             PathStatus::Down,
             format!("{names} {have} not answered for {since}: {see}"),
         )
+    })
+}
+
+/// Where to look for a routing daemon.
+fn see(unit: Option<&str>) -> String {
+    match unit {
+        Some(unit) => format!("see `systemctl status {unit}`"),
+        None => {
+            "does it run, and what does the log of FRR say? There is no systemd here that would \
+                 start it again"
+                .to_owned()
+        }
+    }
+}
+
+/// Daemons that have taken a question, and not answered it for unusually long.
+fn late(bgp: &BgpView) -> impl Iterator<Item = Problem> {
+    bgp.daemons.iter().filter_map(|daemon| {
+        let (name, late) = (&daemon.name, words::span(daemon.late?));
+        daemon.version.as_ref()?;
+        let see = see(daemon.unit.as_deref());
+        let message = format!(
+            "{name} has not answered for {late}: it is busy, or hangs, and what is said of routing is \
+             as old: {see}"
+        );
+        Some(problem(PathStatus::Degraded, message))
     })
 }
 

@@ -203,6 +203,7 @@ pub(crate) struct RoutingDaemon {
     pub(crate) up: bool,
     pub(crate) version: Option<String>,
     pub(crate) since_ms: u64,
+    pub(crate) late_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -285,6 +285,7 @@ fn daemon_view((daemon, status): (&Daemon, &DaemonStatus)) -> RoutingDaemonView 
         name: daemon.to_string(),
         version: status.version.as_ref().map(ToString::to_string),
         since: Instant::now().saturating_duration_since(status.since),
+        late: status.late.map(|since| since.elapsed()),
         unit: systemd::runs().then(|| systemd::unit(*daemon).to_owned()),
     }
 }

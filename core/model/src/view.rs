@@ -439,6 +439,8 @@ pub struct RoutingDaemonView {
     pub version: Option<String>,
     /// For how long it has answered, or not.
     pub since: Duration,
+    /// For how long it has owed an answer, if that is unusually long: it is busy, or hangs.
+    pub late: Option<Duration>,
     /// The unit that runs it; `None` where systemd runs nothing.
     pub unit: Option<String>,
 }

@@ -44,6 +44,8 @@ pub(crate) struct RoutingDaemon {
     version: Option<String>,
     /// For how long it has answered, or not.
     since_ms: BigInt,
+    /// For how long it has owed an answer, if that is unusually long: it is busy, or hangs.
+    late_ms: Option<BigInt>,
 }
 
 impl From<&RoutingDaemonView> for RoutingDaemon {
@@ -53,6 +55,7 @@ impl From<&RoutingDaemonView> for RoutingDaemon {
             up: daemon.version.is_some(),
             version: daemon.version.clone(),
             since_ms: whole_ms(daemon.since),
+            late_ms: daemon.late.map(whole_ms),
         }
     }
 }

@@ -93,6 +93,17 @@ fn daemons_that_are_away_are_told_at_once_with_where_to_look() {
 }
 
 #[test]
+fn a_daemon_that_owes_an_answer_is_a_problem_before_it_is_given_up() {
+    check(
+        |_, bgp| bgp.daemons[1].late = Some(Duration::from_secs(17)),
+        &[
+            "bgpd has not answered for 17 s: it is busy, or hangs, and what is said of routing is as \
+           old: see `systemctl status patronus-frr`",
+        ],
+    );
+}
+
+#[test]
 fn a_site_that_is_reached_by_a_hub_only_is_not_unreachable() {
     let lose = |view: &mut RouterView| {
         let lost = view

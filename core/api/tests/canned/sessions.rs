@@ -59,6 +59,7 @@ pub fn bgp() -> BgpView {
         name: name.to_owned(),
         version: version.map(str::to_owned),
         since: 5 * MINUTE,
+        late: None,
         unit: Some(
             if name == "bfdd" {
                 "patronus-bfdd"

@@ -15,7 +15,7 @@ impl View for Bgp {
         "query Bgp {
             bgp {
                 asn routerId problem
-                daemons { name up version sinceMs }
+                daemons { name up version sinceMs lateMs }
                 neighbors {
                     address description siteId remoteAsn state established sinceMs
                     prefixesReceived prefixesSent lastError meaning
@@ -44,7 +44,10 @@ impl View for Bgp {
             page.table(neighbors(&bgp.neighbors));
         }
         let well = bgp.problem.is_none()
-            && bgp.daemons.iter().all(|daemon| daemon.up)
+            && bgp
+                .daemons
+                .iter()
+                .all(|daemon| daemon.up && daemon.late_ms.is_none())
             && bgp.neighbors.iter().all(|neighbor| neighbor.established);
         Ok(Shown { page, well })
     }
@@ -68,6 +71,10 @@ fn daemons(daemons: &[RoutingDaemon]) -> Text {
 }
 
 fn daemon(daemon: &RoutingDaemon) -> Text {
+    if let (true, Some(late)) = (daemon.up, daemon.late_ms) {
+        let text = format!("{} busy or hung for {}", daemon.name, units::span(late));
+        return shape(Status::Degraded).then(text);
+    }
     let text = match &daemon.version {
         Some(version) => format!("{} {version}", daemon.name),
         None => format!("{} down for {}", daemon.name, units::span(daemon.since_ms)),
