@@ -86,12 +86,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// How long one input takes, and the comparison of desired and observed state that follows from
-/// it. Returns what the engine wants done first, too.
+/// it. Returns what the engine wants done first, too, whatever it has to tell before that.
 fn time_to_effect(router: &mut Router, input: Input) -> (Duration, Option<Effect>) {
     let now = router.now;
     let start = Instant::now();
     router.engine.handle(now, input);
-    let effect = router.engine.poll_effect();
+    let mut effect = router.engine.poll_effect();
+    while matches!(effect, Some(Effect::Report(_))) {
+        effect = router.engine.poll_effect();
+    }
     (start.elapsed(), effect)
 }
 
