@@ -12,6 +12,8 @@
 //!   there is compared with it, and nothing is to be done.
 //! - *learn*: one more prefix is learned beside 10,000; whose each is and what should be there is
 //!   worked out, and a plan is made.
+//! - *change of one neighbour prefix*: a router in the LAN announces one more beside 10,000, and the
+//!   sites have 10,000 as well; the same.
 
 mod router;
 
@@ -44,6 +46,9 @@ const TICK_LIMIT_MS: f64 = 1.0;
 const PREFIXES: usize = 10_000;
 /// What comparing with the kernel may take: a failover that comes meanwhile waits for it.
 const RECONCILE_LIMIT_MS: f64 = 10.0;
+/// What news of a neighbour outside the overlay may take: a failover waits for that, too, but LANs
+/// change more rarely.
+const NEIGHBOR_LIMIT_MS: f64 = 50.0;
 /// One site is decided within microseconds: so many at once are more than the clock's resolution.
 const AT_ONCE: u32 = 100;
 
@@ -82,6 +87,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let limit = Target::AtMost(RECONCILE_LIMIT_MS);
         results.push(Row::new(name, samples.p50(), "ms").target(limit));
     }
+    let name = "engine_change_of_one_neighbor_prefix_ms_10k";
+    let value = neighbors(rounds)?.p50();
+    results.push(Row::new(name, value, "ms").target(Target::AtMost(NEIGHBOR_LIMIT_MS)));
     Report { machine, results }.publish(&arguments.destination, "engine")
 }
 
@@ -165,6 +173,30 @@ fn reconciliations(rounds: usize) -> Result<Samples> {
         Ok(millis(took))
     };
     (0..rounds).map(reconcile).collect()
+}
+
+fn neighbors(rounds: usize) -> Result<Samples> {
+    let mut router = Router::settled(MANY, PREFIXES)?;
+    router.hear_neighbor(PREFIXES)?;
+    let before = router.kernel.routes.len();
+    ensure!(
+        before >= PREFIXES * (CLASSES + 1),
+        "only {before} routes are there"
+    );
+    let change = |round: usize| {
+        let news = router.surroundings(PREFIXES + round + 1)?;
+        let (took, asked) = time_to_effect(&mut router, Input::Environment(news));
+        let Some(effect @ Effect::Apply(_)) = asked else {
+            bail!("{asked:?} instead of a plan");
+        };
+        router.perform(effect);
+        router.carry_out();
+        Ok(millis(took))
+    };
+    let samples = (0..rounds).map(change).collect::<Result<Samples>>()?;
+    let more = router.kernel.routes.len() - before;
+    ensure!(more == rounds, "{more} routes for {rounds} prefixes");
+    Ok(samples)
 }
 
 fn lessons(rounds: usize) -> Result<Samples> {

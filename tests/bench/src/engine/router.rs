@@ -11,10 +11,10 @@ use patronus_engine::diff::apply;
 use patronus_engine::topology::Topology;
 use patronus_engine::{Effect, Engine, Input};
 use patronus_model::Timestamp;
-use patronus_model::bgp::{Asn, BgpTimers};
+use patronus_model::bgp::{Accept, Advertise, Asn, BgpNeighbor, BgpTimers};
 use patronus_model::ids::{ClassId, Dscp, PathId, SiteNumber, Slot};
 use patronus_model::kernel::{
-    ApplyOutcome, Environment, Foreign, KernelState, LearnedDelta, Plan, UplinkState,
+    ApplyOutcome, Environment, Foreign, KernelState, LearnedDelta, Plan, UplinkState, Via,
 };
 use patronus_model::layout::KernelLayout;
 use patronus_model::path::{Liveness, Measurement};
@@ -33,6 +33,9 @@ const SETTLING: Duration = Duration::from_secs(60);
 /// The first site has this number, the next ones follow.
 const FIRST_SITE: u16 = 2;
 const NAMES: [&str; 2] = ["fibre", "lte"];
+const LAN: &str = "lan0";
+/// A BGP speaker in the LAN.
+const NEIGHBOR: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 7);
 
 /// A router in memory.
 pub(super) struct Router {
@@ -138,6 +141,27 @@ impl Router {
         })
     }
 
+    /// Lets a router in the LAN announce so many prefixes.
+    pub(super) fn hear_neighbor(&mut self, prefixes: usize) -> Result<()> {
+        let foreign = self.surroundings(prefixes)?;
+        self.input(Input::Environment(foreign));
+        Ok(())
+    }
+
+    /// What is around the router when its neighbour announces so many prefixes.
+    pub(super) fn surroundings(&self, prefixes: usize) -> Result<Environment> {
+        let mut environment = environment()?;
+        let via = Via {
+            interface: LAN.parse()?,
+            gateway: Some(NEIGHBOR.into()),
+            source: None,
+        };
+        let nets = nets(Ipv4Addr::new(10, 128, 0, 0), prefixes);
+        let foreign = nets.map(|net| (net, Foreign::Neighbor(via.clone())));
+        environment.foreign.extend(foreign);
+        Ok(environment)
+    }
+
     fn apply(&mut self, plan: &Plan) -> ApplyOutcome {
         for change in &plan.0 {
             apply(&mut self.kernel, change);
@@ -173,7 +197,7 @@ fn config(paths: usize) -> Result<RouterConfig> {
         hub: None,
         uplinks: uplinks.collect::<Result<_>>()?,
         lans: vec![Lan {
-            interface: "lan0".parse()?,
+            interface: LAN.parse()?,
             prefixes: vec!["192.168.1.0/24".parse()?],
         }],
         remotes: remotes(paths, &slots)?,
@@ -183,7 +207,7 @@ fn config(paths: usize) -> Result<RouterConfig> {
             timers: BgpTimers::default(),
             graceful_restart: Some(Duration::from_secs(120)),
             maximum_prefixes: 20_000,
-            neighbors: Vec::new(),
+            neighbors: vec![neighbor()?],
             originate_default: false,
         },
         classes: classes()?,
@@ -191,6 +215,24 @@ fn config(paths: usize) -> Result<RouterConfig> {
         policies: Vec::new(),
         health: HealthParams::default(),
         layout: KernelLayout::default(),
+    })
+}
+
+/// What the router in the LAN announces is believed.
+fn neighbor() -> Result<BgpNeighbor> {
+    Ok(BgpNeighbor {
+        address: NEIGHBOR.into(),
+        description: "core".to_owned(),
+        remote_asn: Asn::new(65_077)?,
+        password: None,
+        update_source: None,
+        ebgp_multihop: None,
+        next_hop_self: false,
+        advertise: Advertise::OwnNetworks,
+        accept: Accept::AllButDefault,
+        maximum_prefixes: None,
+        timers: BgpTimers::default(),
+        bfd: None,
     })
 }
 
@@ -289,23 +331,27 @@ fn key(site: u16, slot: Slot) -> PublicKey {
     PublicKey(key)
 }
 
-/// Prefixes of 64 addresses from 172.16.0.0/12, the sites taking turns.
+/// Prefixes from 172.16.0.0 on, the sites taking turns.
 fn learned(config: &RouterConfig, prefixes: usize) -> LearnedDelta {
     let owners = config
         .remotes
         .iter()
         .map(|site| IpAddr::V4(site.ipv4))
         .cycle();
-    let first = u32::from(Ipv4Addr::new(172, 16, 0, 0));
-    let nets = (first..).step_by(64).take(prefixes).map(Ipv4Addr::from);
-    let nets = nets
-        .filter_map(|at| Ipv4Net::new(at, 26).ok())
-        .map(IpNet::V4);
+    let nets = nets(Ipv4Addr::new(172, 16, 0, 0), prefixes);
     LearnedDelta {
         full: true,
         set: nets.zip(owners).collect(),
         removed: BTreeSet::new(),
     }
+}
+
+/// So many prefixes of 64 addresses, one after the other.
+fn nets(first: Ipv4Addr, count: usize) -> impl Iterator<Item = IpNet> {
+    let nets = (u32::from(first)..).step_by(64).take(count);
+    let nets = nets.map(Ipv4Addr::from);
+    nets.filter_map(|at| Ipv4Net::new(at, 26).ok())
+        .map(IpNet::V4)
 }
 
 fn environment() -> Result<Environment> {
