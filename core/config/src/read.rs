@@ -317,6 +317,12 @@ impl<T> Field<Many<T>> {
             .map(|at| &at.place)
     }
 
+    /// Whether some of what was given could not be read, so that what was read says something else.
+    pub(crate) fn is_partial(&self) -> bool {
+        let partial = |at: &At<Many<T>>| at.value.0.items.len() < at.value.0.written;
+        (self.is_present() && self.value().is_none()) || self.given().is_some_and(partial)
+    }
+
     /// The items' values.
     pub(crate) fn values(&self) -> Vec<T>
     where

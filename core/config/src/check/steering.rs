@@ -234,10 +234,10 @@ pub(super) fn policies(file: &File, classes: &Classes, sink: &mut Sink) -> Optio
         if let Some(priority) = priority(at) {
             priorities.claim(priority, at.value.priority.place(&at.place), sink);
         }
-        let matches = at.value.matches.value().map(|matches| {
+        let matches = at.value.matches.value().and_then(|matches| {
             sanity(matches, sink);
             ingress(matches, file, sink);
-            convert(matches)
+            (!is_partial(matches)).then(|| convert(matches))
         });
         let action = action(at, classes, sink);
         all.push((policy(at, matches, action), &at.place));
@@ -319,6 +319,14 @@ fn action(at: &At<file::Policy>, classes: &Classes, sink: &mut Sink) -> Option<A
             None
         }
     }
+}
+
+/// Whether some condition could not be read: without it, more would match than was meant.
+fn is_partial(matches: &file::Match) -> bool {
+    let protocol = matches.protocol.is_present() && matches.protocol.value().is_none();
+    let nets = matches.from.is_partial() || matches.to.is_partial();
+    let ports = matches.source_ports.is_partial() || matches.ports.is_partial();
+    protocol || nets || ports || matches.dscp.is_partial() || matches.ingress.is_partial()
 }
 
 pub(super) fn convert(matches: &file::Match) -> Match {

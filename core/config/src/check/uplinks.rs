@@ -334,7 +334,7 @@ fn gateways(field: &Field<Gateways>, sink: &mut Sink) -> Option<(Gateway, Gatewa
         sink.error(place, "there is no gateway", help);
         good = false;
     }
-    (good && field.value().is_some()).then_some((v4, v6))
+    (good && field.value().is_some() && !field.is_partial()).then_some((v4, v6))
 }
 
 /// Our LANs.
