@@ -1,6 +1,7 @@
 //! Why a change is refused.
 
 use patronus_config::Diagnostic;
+use patronus_identity::IdentityError;
 use patronus_model::ids::{SiteId, UplinkName};
 use patronus_model::intent::ObjectId;
 use patronus_planner::Problem;
@@ -54,6 +55,9 @@ pub enum Refused {
         /// Why not.
         reason: String,
     },
+    /// Something about a token or a certificate is wrong.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The store refuses.
     #[error(transparent)]
     Store(#[from] StoreError),

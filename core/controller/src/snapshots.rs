@@ -53,6 +53,11 @@ impl Snapshots {
         }
     }
 
+    /// The sites that there are.
+    pub fn sites(&self) -> impl Iterator<Item = &SiteId> {
+        self.sites.keys()
+    }
+
     /// What the router of a site is sent, or why it cannot be; `None` where there is no such site.
     #[must_use]
     pub fn get(&self, site: &SiteId) -> Option<Result<&Snapshot, &NotWhole>> {

@@ -33,6 +33,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "patronus-config",
             "patronus-store",
             "patronus-control",
+            "patronus-identity",
+            "patronus-access",
         ],
     ),
     ("patronus-linux", &["patronus-model"]),
