@@ -180,6 +180,8 @@ fn instance(bgp: &BgpInstance) -> Vec<Node> {
     let mut lines = vec![
         Node::leaf(&format!("bgp router-id {}", bgp.router_id)),
         Node::leaf("bgp log-neighbor-changes"),
+        // Otherwise what a route-map sets is lost for reflected routes, as is the IPv6 next hop.
+        Node::leaf("bgp route-reflector allow-outbound-policy"),
         // Each session carries the family of its addresses, which is activated below.
         Node::leaf("no bgp default ipv4-unicast"),
         // Every router picks the same owner of a prefix that two sites announce, whichever it

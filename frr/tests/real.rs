@@ -120,7 +120,24 @@ async fn an_internal_hub_reflects_with_itself_as_next_hop() -> Result<()> {
     let of_hub = ["10.1.0.0/16 via 10.255.0.1", "fd00:1::/48 via fd00:ff::1"];
     let of_three = ["10.3.0.0/16 via 10.255.0.1", "fd00:3::/48 via fd00:ff::1"];
     two.learns(&[of_hub, of_three].concat()).await?;
+    lose_address_for_a_while(&hub, 1, 2).await?;
+    two.learns(&[of_hub, of_three].concat()).await?;
     sandbox.stop()
+}
+
+/// What teardown and a new start do to a router while its session with another one lives.
+async fn lose_address_for_a_while(router: &Router, number: u8, other: u8) -> Result<()> {
+    let node = &router.node;
+    let subnet = number.max(other) * 10 + number.min(other);
+    node.ip(&format!("address del fd00:ff::{number}/64 dev ov0\n"))?;
+    sleep(Duration::from_millis(500)).await;
+    node.ip(&format!(
+        "address add fd00:ff::{number}/64 dev ov0 nodad\n\
+         route replace fd00:ff::{other}/128 via fd01:{subnet}::{other} src fd00:ff::{number} table 100\n"
+    ))?;
+    // Nothing may change, so there is nothing to wait for but what bgpd may have to say.
+    sleep(Duration::from_secs(2)).await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,13 +160,7 @@ async fn next_hops_of_sites_are_in_the_overlay_and_stay_there() -> Result<()> {
     let all = ["10.66.0.0/16 via 10.255.0.2", "fd00:66::/48 via fd00:ff::2"];
     one.learns(&[honest, all].concat()).await?;
 
-    // What teardown and a new start do while the session lives.
-    two.node.ip("address del fd00:ff::2/64 dev ov0\n")?;
-    sleep(Duration::from_millis(500)).await;
-    two.node.ip("address add fd00:ff::2/64 dev ov0 nodad\n\
-         route replace fd00:ff::1/128 via fd01:21::1 src fd00:ff::2 table 100\n")?;
-    // Nothing may change, so there is nothing to wait for but what bgpd may have to say.
-    sleep(Duration::from_secs(2)).await;
+    lose_address_for_a_while(&two, 2, 1).await?;
     one.learns(&[honest, all].concat()).await?;
 
     // A gateway that router 1 reaches without the overlay, so that nothing but the check refuses it.

@@ -314,6 +314,7 @@ async fn handshakes_that_are_not_finished_do_not_keep_their_room() {
         it.handshake_within = Duration::from_millis(500);
     })
     .await;
+    let begun = Instant::now();
     let mut idle = Vec::new();
     for _ in 0..4 {
         idle.push(TcpStream::connect(net.address).await.unwrap());
@@ -321,6 +322,8 @@ async fn handshakes_that_are_not_finished_do_not_keep_their_room() {
     for stream in &mut idle {
         closed(stream).await;
     }
+    let usual = ServeSettings::default().handshake_within;
+    assert!(begun.elapsed() < usual, "it is not what was set");
     let late = net.router(net.identity("late"));
     eventually("it comes in", || net.desk.stands("late") == "NoTarget").await;
     late.stop().await;
@@ -365,6 +368,7 @@ async fn who_has_no_certificate_has_little_time() {
     })
     .await;
     let mut healthy = Healthy::start(&net).await;
+    let begun = Instant::now();
     let mut strangers = Vec::new();
     for _ in 0..3 {
         strangers.push(tls(&net, None).await);
@@ -372,6 +376,8 @@ async fn who_has_no_certificate_has_little_time() {
     for stranger in &mut strangers {
         closed(stranger).await;
     }
+    let usual = ServeSettings::default().stranger_for;
+    assert!(begun.elapsed() < usual, "it is not what was set");
     // A router has all the time.
     healthy.goes_on(&net).await;
     is_enrolled(&net).await;

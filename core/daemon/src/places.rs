@@ -39,6 +39,9 @@ pub struct Places {
         global = true
     )]
     pub wireguard_go: PathBuf,
+    /// Make tunnels with the user-space WireGuard also where the kernel has its own
+    #[arg(long, global = true)]
+    pub user_space_wireguard: bool,
 }
 
 impl Places {
@@ -61,6 +64,7 @@ impl Places {
             state: self.runtime_dir.clone(),
             keys: patronus_linux::KeyStore::new(&self.keys()),
             wireguard_go: self.wireguard_go.clone(),
+            user_space: self.user_space_wireguard,
         }
     }
 }
@@ -80,6 +84,7 @@ pub(crate) mod tests {
             state_dir: directory.join("state"),
             runtime_dir: directory.join("run"),
             wireguard_go: "wireguard-go".into(),
+            user_space_wireguard: false,
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Places {
     pub keys: KeyStore,
     /// The user-space WireGuard: `wireguard-go`, by name or path.
     pub wireguard_go: PathBuf,
+    /// Tunnels are made with it also where the kernel has WireGuard; those that there are stay.
+    pub user_space: bool,
 }
 
 /// Observes and changes what is ours in the kernel.
@@ -55,6 +57,7 @@ impl Kernel {
             wireguard: Wireguard::new(
                 places.keys,
                 places.wireguard_go,
+                places.user_space,
                 places.state,
                 layout.tunnel_group(),
             ),

@@ -36,19 +36,25 @@ pub(crate) struct Wireguard {
     group: u32,
     /// Processes that we started, to be reaped when they end.
     children: Vec<(String, Child)>,
-    /// Whether the kernel has WireGuard; `None` until the first tunnel is made.
+    /// Whether the kernel makes tunnels; `None` until the first one is made.
     kernel: Option<bool>,
 }
 
 impl Wireguard {
-    pub(crate) fn new(keys: KeyStore, program: PathBuf, log_dir: PathBuf, group: u32) -> Self {
+    pub(crate) fn new(
+        keys: KeyStore,
+        program: PathBuf,
+        user_space: bool,
+        log_dir: PathBuf,
+        group: u32,
+    ) -> Self {
         Self {
             keys,
             program,
             log_dir,
             group,
             children: Vec::new(),
-            kernel: None,
+            kernel: user_space.then_some(false),
         }
     }
 

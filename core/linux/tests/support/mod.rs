@@ -73,6 +73,7 @@ pub fn places() -> Places {
         state: PathBuf::from("/run/patronus"),
         keys: KeyStore::new(Path::new("/run/patronus-keys")),
         wireguard_go: PathBuf::from("wireguard-go"),
+        user_space: true,
     }
 }
 

@@ -5,6 +5,7 @@ mod config;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -160,7 +161,10 @@ impl Deployed {
     /// # Errors
     /// When it ends; says what it logged.
     pub fn start_daemon(&mut self) -> Result<()> {
-        let mut daemon = self.router.spawn_daemon([program("patronusd")?])?;
+        // Labs are the same on every kernel, and have processes that tests can kill.
+        let user_space = OsString::from("--user-space-wireguard");
+        let words = [program("patronusd")?.into(), user_space];
+        let mut daemon = self.router.spawn_daemon(words)?;
         let deadline = Instant::now() + Duration::from_secs(20);
         while self
             .patronus(&["status"])
