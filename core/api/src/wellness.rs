@@ -42,6 +42,7 @@ pub(crate) fn problems(from: &Snapshot, bgp: &BgpView, handshakes: &Handshakes) 
         .chain(sessions::down(from, bgp))
         .chain(silent(from, bgp))
         .chain(misrouted(from))
+        .chain(obstacles(from))
         .chain(cuts(from))
         .chain(agreement(from, bgp))
         .collect();
@@ -65,6 +66,15 @@ const fn severity(status: PathStatus) -> u8 {
 
 fn problem(status: PathStatus, message: String) -> Problem {
     Problem { status, message }
+}
+
+/// What only may be in the way is for `patronus doctor` to tell: many firewalls let us pass.
+fn obstacles(from: &Snapshot) -> impl Iterator<Item = Problem> {
+    let certain = from.view.obstacles.iter().filter(|it| it.certain);
+    certain.map(|it| {
+        let what = words::obstacles::obstacle(it);
+        problem(PathStatus::Down, format!("others are in the way: {what}"))
+    })
 }
 
 fn uplinks(from: &Snapshot) -> impl Iterator<Item = Problem> {

@@ -4,6 +4,7 @@
 pub(crate) mod bgp;
 pub(crate) mod elsewhere;
 pub(crate) mod flow;
+pub(crate) mod obstacles;
 
 use std::time::Duration;
 

@@ -316,6 +316,7 @@ pub(crate) struct Explanation {
     pub(crate) route_origin: Option<String>,
     pub(crate) choice: Option<Choice>,
     pub(crate) replies: Option<String>,
+    pub(crate) obstacles: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

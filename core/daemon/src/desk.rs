@@ -75,6 +75,7 @@ impl Router {
                 let view = self.engine.view(clock::now(), self.started);
                 let view = view.map(|view| RouterView {
                     refused: self.refused.clone(),
+                    obstacles: self.obstacles.borrow().clone(),
                     ..view
                 });
                 let _ = reply.send(view.map(Arc::new));

@@ -27,6 +27,7 @@ pub mod liveness;
 pub mod load;
 pub mod log;
 mod notify;
+mod obstacles;
 pub mod places;
 pub mod router;
 mod routing;

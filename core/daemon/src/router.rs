@@ -20,6 +20,7 @@ use patronus_model::event::Event;
 use patronus_model::ids::{IfName, Slot};
 use patronus_model::layout::NexthopId;
 use patronus_model::router::RouterConfig;
+use patronus_model::view::ObstacleView;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -33,6 +34,7 @@ use crate::kernel::{self, Job};
 use crate::layout;
 use crate::liveness::{MEASURE_EVERY, measurement, pass_on, session};
 use crate::load::{self, LoadError, load};
+use crate::obstacles;
 use crate::places::Places;
 use crate::routing;
 use crate::signals::{Asked, Signals};
@@ -117,6 +119,8 @@ pub(crate) struct Router {
     pub(crate) announcements: VecDeque<Timestamp>,
     /// Why the configuration file was refused when it was read last.
     pub(crate) refused: Option<String>,
+    /// What others have put into the way.
+    pub(crate) obstacles: watch::Receiver<Vec<ObstacleView>>,
     /// Configurations that are being read come back here.
     reread: (jobs::Sender<Rereading>, mpsc::Receiver<Reread>),
 }
@@ -131,6 +135,8 @@ impl Router {
         let (jobs, kernel_port) =
             kernel::start(layout.clone(), places.kernel(), inputs.clone()).map_err(reported)?;
         let handshakes = handshakes::start(layout.clone()).map_err(reported)?;
+        let obstacles = obstacles::start(layout.clone())
+            .context("starting a thread that looks for obstacles")?;
         let lane = FastLane::open(&layout).map_err(reported)?;
         let (follower, notices) = Follower::start(patronus_linux::Watch {
             own_ports: vec![kernel_port, lane.port()],
@@ -168,6 +174,7 @@ impl Router {
             bfdd: Bfdd::start(),
             announcements: VecDeque::new(),
             refused: None,
+            obstacles,
             reread,
         })
     }

@@ -39,6 +39,7 @@ impl Engine {
                 false => self.pending.clone(),
             },
             refused: None,
+            obstacles: Vec::new(),
             uplinks: config
                 .uplinks
                 .iter()

@@ -86,6 +86,13 @@ pub fn examine(layout: &KernelLayout, wireguard_go: &Path, passwords: usize) -> 
     }
 }
 
+/// Looks for what others have put into the way of packets, whatever our own rules say. It reads the
+/// kernel's rules and runs `nft`, and takes some ten milliseconds.
+#[must_use]
+pub fn obstacles(layout: &KernelLayout) -> Vec<Conflict> {
+    conflicts::ahead_of_ours(layout)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

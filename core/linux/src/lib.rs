@@ -27,7 +27,7 @@ mod sysctl;
 mod teardown;
 mod wireguard;
 
-pub use doctor::{Capability, Conflict, Findings, examine};
+pub use doctor::{Capability, Conflict, Findings, examine, obstacles};
 pub use error::{Error, Refusal};
 pub use fastlane::{FastLane, NotMoved};
 pub use follower::{Follower, Notice, Watch};

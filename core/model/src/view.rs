@@ -43,6 +43,8 @@ pub struct RouterView {
     pub pending: Pending,
     /// Why the configuration file was refused when it was read last; what is in force is older.
     pub refused: Option<String>,
+    /// What others have put into the way of our packets on this machine.
+    pub obstacles: Vec<ObstacleView>,
     /// Our uplinks.
     pub uplinks: Vec<UplinkView>,
     /// Our LANs.
@@ -64,6 +66,19 @@ pub struct RouterView {
     pub cuts: Vec<CutView>,
     /// How many prefixes BGP neighbours outside the overlay serve.
     pub of_neighbors: usize,
+}
+
+/// Rules or firewalls of others that our packets meet before or beside ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObstacleView {
+    /// What was found, in words.
+    pub found: Vec<String>,
+    /// Whether it certainly leads packets astray; otherwise it may.
+    pub certain: bool,
+    /// What happens to which packets, in words.
+    pub cost: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// An uplink.

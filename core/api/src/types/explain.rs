@@ -42,6 +42,8 @@ pub(crate) struct Explanation {
     /// What holds for packets that answer, and for connections opened at the other site, in words;
     /// `null` where the class makes no difference to them.
     replies: Option<String>,
+    /// What others have put into the way on this machine, which may concern it, in words.
+    obstacles: Vec<String>,
 }
 
 impl Explanation {
@@ -97,6 +99,12 @@ impl Explanation {
             },
             choice: routed.map(|(_, _, choice, _)| Choice::new(from, choice)),
             replies: words::flow::replies(&explained.outcome),
+            obstacles: from
+                .view
+                .obstacles
+                .iter()
+                .map(words::obstacles::obstacle)
+                .collect(),
         }
     }
 }

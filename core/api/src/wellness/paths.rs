@@ -126,7 +126,10 @@ fn together(
 
 /// What to try first where an uplink has all that it needs, and nothing comes by it.
 fn gateway(from: &Snapshot, slot: Slot, paths: &[&PathView]) -> String {
-    let silent = |it: &&&PathView| matches!(it.cause, PathCause::Silent | PathCause::NeverUp);
+    let silent = |it: &&&PathView| {
+        use PathCause::{NeverUp, NotHeard, Silent};
+        matches!(it.cause, Silent | NeverUp | NotHeard)
+    };
     let mut uplinks = from.view.uplinks.iter();
     let uplink = uplinks.find(|uplink| uplink.slot == slot);
     let gateway = uplink.and_then(|uplink| uplink.gateways.first());

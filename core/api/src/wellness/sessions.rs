@@ -26,7 +26,8 @@ pub(super) fn down(from: &Snapshot, bgp: &BgpView) -> impl Iterator<Item = Probl
             let name = &neighbor.description;
             let why = neighbor.last_error.as_ref();
             let why = why.map_or_else(String::new, |why| format!(": {why}"));
-            let hint = bad_peer_as(bgp, neighbor)
+            let hint = other_family(bgp, neighbor)
+                .or_else(|| bad_peer_as(bgp, neighbor))
                 .or_else(|| too_many_prefixes(neighbor))
                 .or_else(|| passwords(from, neighbor))
                 .or_else(|| meaning(neighbor))
@@ -44,6 +45,20 @@ fn meaning(neighbor: &NeighborView) -> Option<String> {
     let lasts = !matches!(neighbor.state.as_str(), "Idle" | "Connect" | "Active");
     let meaning = words::bgp::meaning(neighbor).filter(|_| lasts);
     meaning.map(|it| format!(". That is: {it}"))
+}
+
+/// What to compare when another session with the same site works: then bgpd runs there, and passwords
+/// and AS numbers are right, whatever ended this session before.
+fn other_family(bgp: &BgpView, neighbor: &NeighborView) -> Option<String> {
+    let site = neighbor.site.as_ref()?;
+    let connecting = matches!(neighbor.state.as_str(), "Idle" | "Connect" | "Active");
+    let same = |it: &&NeighborView| it.established && it.site.as_ref() == Some(site);
+    let other = bgp.neighbors.iter().find(same).filter(|_| connecting)?;
+    Some(format!(
+        ". The one with {} is up, so compare the overlay addresses in the files of both ends (here \
+         {site} is {})",
+        other.address, neighbor.address
+    ))
 }
 
 /// What to compare when one end takes the other for another AS than it is. Which of the two is wrong,

@@ -1,5 +1,6 @@
 //! What is a problem, and what is none.
 
+mod others;
 mod paths;
 
 use std::sync::Arc;

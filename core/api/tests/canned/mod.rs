@@ -185,6 +185,7 @@ pub fn view() -> RouterView {
         settled: true,
         pending: Pending::default(),
         refused: None,
+        obstacles: Vec::new(),
         uplinks: vec![uplink("fibre", 1, 94, 94), uplink("lte", 2, 11, 48)],
         lans: vec![
             lan("lan0", "10.1.0.0/24", LanState::Up),

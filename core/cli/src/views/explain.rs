@@ -25,7 +25,7 @@ impl View for Explain {
             ) {
                 flow { source destination protocol sourcePort destinationPort dscp ingress }
                 policies { policy priority matched mismatch }
-                outcome because policy class strategy route routeOrigin destSiteId replies
+                outcome because policy class strategy route routeOrigin destSiteId replies obstacles
                 withdrawn { prefix siteId agoMs }
                 choice {
                     class reason because sinceMs back
@@ -74,6 +74,9 @@ impl View for Explain {
         }
         if let Some(replies) = &explained.replies {
             page.field("replies", replies.clone());
+        }
+        for obstacle in &explained.obstacles {
+            page.field("in the way", obstacle.clone());
         }
         passed_over(&explained, &mut page);
         // The others go where the configuration says that they should.

@@ -77,6 +77,13 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Conflict> {
     ]
 }
 
+/// What packets meet before or beside our rules.
+pub(super) fn ahead_of_ours(layout: &KernelLayout) -> Vec<Conflict> {
+    let ruleset = ruleset();
+    let ruleset = ruleset.as_ref().map(String::as_str);
+    vec![rules_ahead(layout), firewalls(ruleset)]
+}
+
 /// A place that should be free.
 fn free(
     name: &'static str,
