@@ -35,14 +35,17 @@ impl Board {
             }
         };
         self.status.send_modify(|status| {
-            status.daemons.insert(
-                daemon,
-                DaemonStatus {
-                    version,
-                    since,
-                    late: None,
-                },
-            );
+            let before = status.daemons.get(&daemon);
+            // One that was given up because it hangs has been silent for longer.
+            let silent = before.and_then(|it| it.late);
+            let since = silent.filter(|_| version.is_none()).unwrap_or(since);
+            let late = None;
+            let now = DaemonStatus {
+                version,
+                since,
+                late,
+            };
+            status.daemons.insert(daemon, now);
         });
         self.tell(news);
     }
@@ -112,5 +115,30 @@ impl Board {
         if let Err(error) = self.events.try_send(event) {
             tracing::warn!(%error, "nobody takes the events of FRR");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_is_given_up_has_been_silent_since_it_owed_an_answer() {
+        let (events, _told) = mpsc::channel(8);
+        let board = Board {
+            status: Arc::new(watch::Sender::default()),
+            events,
+        };
+        let since = || board.status.borrow().daemons[&Daemon::Bgpd].since;
+        let asked = Instant::now().checked_sub(Duration::from_secs(25)).unwrap();
+        let version = crate::state::Version::parse("FRRouting 8.4.4 (r1).").unwrap();
+        board.daemon(&LinkEvent::Up(Daemon::Bgpd, version.clone()));
+        board.daemon(&LinkEvent::Late(Daemon::Bgpd, asked));
+        board.daemon(&LinkEvent::Down(Daemon::Bgpd, "no answer".to_owned()));
+        assert_eq!(since(), asked);
+        board.daemon(&LinkEvent::Up(Daemon::Bgpd, version));
+        assert!(since() > asked);
     }
 }
