@@ -150,7 +150,7 @@ fn kill_daemon(screen: &mut Screen, network: &mut Network) -> Result<()> {
         .at("berlin")?
         .daemon()?
         .signal(Signal::SIGKILL)?;
-    std::thread::sleep(FAILURE);
+    screen.watch(network, FAILURE)?;
     screen.act("patronusd starts again and adopts what is there");
     network.patronus.at("berlin")?.start_daemon()?;
     network.patronus.wait_until_well(PATIENCE)?;

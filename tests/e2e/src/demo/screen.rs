@@ -59,6 +59,9 @@ impl Screen {
             std::thread::sleep(ASK);
             let mut news = Vec::new();
             for (site, router) in network.patronus.routers() {
+                if !router.daemon()?.is_running()? {
+                    continue; // It was killed, and the others have something to tell.
+                }
                 let events = router.json(&["events"])?;
                 news.extend(self.news(site, &events));
             }
