@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use async_graphql::SimpleObject;
 use ipnet::IpNet;
-use patronus_model::ids::SiteId;
+use patronus_model::ids::{SiteId, SiteNumber};
 use patronus_model::path::{PathCause, PathState};
 use patronus_model::view::{
-    BgpView, CutView, Handshakes, LanState, NeighborView, PathView, RouteOrigin, RoutingDaemonView,
-    SiteView,
+    BgpView, ChoiceView, CutView, Handshakes, LanState, NeighborView, RouteOrigin,
+    RoutingDaemonView, SiteView,
 };
 
 use crate::snapshot::Snapshot;
@@ -109,6 +109,23 @@ fn unknown(from: &Snapshot, site: &SiteView) -> String {
     }
 }
 
+/// What is known of a site whose traffic is on a path whose far end, that site or a hub, was stopped
+/// on purpose and did not come back.
+fn stopped(from: &Snapshot, site: &SiteView, end: SiteNumber) -> String {
+    let there = match end == site.number {
+        true => "patronusd there".to_owned(),
+        false => format!(
+            "no path to it is up, and patronusd at {}, by which it is reached,",
+            from.names.site(end)
+        ),
+    };
+    format!(
+        "site {}: {there} was stopped on purpose and did not come back; its kernel may still forward, \
+         but nothing moves away from what fails",
+        site.id
+    )
+}
+
 fn sites(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Problem> {
     let unreachable = |s: &&SiteView| !site::is_reachable(from, s);
     from.view.sites.iter().filter(unreachable).map(|s| {
@@ -125,15 +142,10 @@ fn sites(from: &Snapshot, handshakes: &Handshakes) -> impl Iterator<Item = Probl
                 return problem(PathStatus::Degraded, message);
             }
             (PathStatus::Up | PathStatus::Degraded | PathStatus::Down, None) => {
-                let mut paths = from.paths_to(s.number).peekable();
-                let stayed_away = |path: &PathView| path.cause == PathCause::StayedAway;
-                if paths.peek().is_some() && paths.all(stayed_away) {
-                    let message = format!(
-                        "site {}: patronusd there was stopped on purpose and did not come back; its \
-                         kernel may still forward, but nothing moves away from what fails",
-                        s.id
-                    );
-                    return problem(status, message);
+                // As `explain` has it: what counts is where traffic is.
+                let mut in_doubt = s.choices.iter().filter_map(ChoiceView::in_doubt);
+                if let Some(path) = in_doubt.next() {
+                    return problem(status, stopped(from, s, path.path.site));
                 }
                 let why = why().unwrap_or_else(|| format!("there is no path to it: {NO_PATH}"));
                 format!("site {} is unreachable: {why}", s.id)

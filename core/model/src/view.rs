@@ -173,12 +173,12 @@ impl ChoiceView {
         candidates.find(|it| Some(it.path) == self.path && it.state == PathState::Down)
     }
 
-    /// Whether nobody knows what becomes of its packets: patronusd at the far end was stopped on
-    /// purpose and did not come back, and its kernel forwards for as long as nobody tears it down.
+    /// The path where its traffic is, if nobody knows what becomes of packets there: patronusd at
+    /// the far end, the site or a hub, was stopped on purpose and did not come back, and its kernel
+    /// forwards for as long as nobody tears it down.
     #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
-        self.dead()
-            .is_some_and(|it| it.cause == PathCause::StayedAway)
+    pub fn in_doubt(&self) -> Option<&Candidate> {
+        self.dead().filter(|it| it.cause == PathCause::StayedAway)
     }
 
     /// Whether its packets are lost, as far as is known, as it has no path or one that is down.

@@ -116,7 +116,7 @@ fn outcome(outcome: &view::Outcome) -> (Outcome, Option<String>) {
         view::Outcome::NotOverlay { class, .. } => (Outcome::NotOverlay, Some(class.to_string())),
         view::Outcome::Unreachable { class, .. } => (Outcome::Unreachable, Some(class.to_string())),
         view::Outcome::Routed { class, choice, .. } => {
-            let outcome = match (choice.is_lost(), choice.is_in_doubt()) {
+            let outcome = match (choice.is_lost(), choice.in_doubt().is_some()) {
                 (_, true) => Outcome::InDoubt,
                 (true, false) => Outcome::NoPath,
                 (false, false) => Outcome::Routed,
@@ -135,8 +135,8 @@ pub(crate) enum Outcome {
     /// It belongs to a site, but the path where its traffic is is down, or there is none: its packets
     /// are lost.
     NoPath,
-    /// It belongs to a site whose patronusd was stopped on purpose and did not come back: whether
-    /// its kernel still forwards is not known here.
+    /// It belongs to a site whose patronusd, or that of the hub by which it is reached, was stopped on
+    /// purpose and did not come back: whether the kernel there still forwards is not known here.
     InDoubt,
     /// A policy drops it.
     Dropped,

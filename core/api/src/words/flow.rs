@@ -35,20 +35,28 @@ pub(crate) fn because(names: &Names, explanation: &Explanation) -> String {
         Outcome::Routed { site, choice, .. } if choice.path.is_none() => {
             format!("there is no path to {site}: packets are lost")
         }
-        Outcome::Routed { site, choice, .. } if choice.is_in_doubt() => in_doubt(site, choice),
-        Outcome::Routed { site, choice, .. } => match choice.dead() {
-            Some(dead) => lost(names, site, choice, dead),
-            None => reason(choice.reason, None),
+        Outcome::Routed { site, choice, .. } => match (choice.in_doubt(), choice.dead()) {
+            (Some(path), _) => in_doubt(names, site, choice, path),
+            (None, Some(dead)) => lost(names, site, choice, dead),
+            (None, None) => reason(choice.reason, None),
         },
     }
 }
 
-/// What is known of packets for a site whose daemon was stopped on purpose.
-fn in_doubt(site: &SiteId, choice: &ChoiceView) -> String {
+/// What is known of packets for a site whose daemon was stopped on purpose, or that of the hub by
+/// which they go.
+fn in_doubt(names: &Names, site: &SiteId, choice: &ChoiceView, path: &Candidate) -> String {
+    let stopped = match path.path.site == choice.site {
+        true => site.to_string(),
+        false => format!(
+            "{}, by which {site} is reached,",
+            names.site(path.path.site)
+        ),
+    };
     format!(
-        "patronusd at {site} was stopped on purpose and did not come back. Its kernel forwards for as \
-         long as nobody tears it down, and what becomes of packets is not known here. They are sent \
-         where they were for this reason: {}",
+        "patronusd at {stopped} was stopped on purpose and did not come back. Its kernel forwards for \
+         as long as nobody tears it down, and what becomes of packets is not known here. They are \
+         sent where they were for this reason: {}",
         reason(choice.reason, None)
     )
 }

@@ -4,7 +4,7 @@ use patronus_model::event::{Event, UplinkFault};
 use patronus_model::ids::{ClassId, SiteNumber};
 use patronus_model::path::{Measurement, PathCause};
 
-use patronus_model::view::{Explanation, LanState, LanView, Outcome};
+use patronus_model::view::{Explanation, LanState, LanView, Outcome, RouteOrigin};
 
 use super::*;
 use crate::canned;
@@ -341,17 +341,25 @@ fn ordinals_are_english() {
     assert_eq!(words, expected);
 }
 
+/// An explanation of some flow.
+fn explained() -> Explanation {
+    Explanation {
+        flow: patronus_model::policy::Flow {
+            source: "10.2.0.9".parse().unwrap(),
+            destination: "10.1.0.77".parse().unwrap(),
+            protocol: patronus_model::policy::Protocol::UDP,
+            source_port: None,
+            destination_port: None,
+            dscp: patronus_model::ids::Dscp::new(0).unwrap(),
+            ingress: None,
+        },
+        policies: Vec::new(),
+        outcome: Outcome::Dropped,
+    }
+}
+
 #[test]
 fn an_address_in_a_lan_that_is_away_is_not_said_to_be_unannounced() {
-    let flow = patronus_model::policy::Flow {
-        source: "10.2.0.9".parse().unwrap(),
-        destination: "10.1.0.77".parse().unwrap(),
-        protocol: patronus_model::policy::Protocol::UDP,
-        source_port: None,
-        destination_port: None,
-        dscp: patronus_model::ids::Dscp::new(0).unwrap(),
-        ingress: None,
-    };
     let address = "10.1.0.1/24";
     for (state, address, expected) in [
         (
@@ -385,14 +393,13 @@ fn an_address_in_a_lan_that_is_away_is_not_said_to_be_unannounced() {
         let said = flow::because(
             &names(),
             &Explanation {
-                flow: flow.clone(),
-                policies: Vec::new(),
                 outcome: Outcome::Unreachable {
                     class: "bulk".parse().unwrap(),
                     withdrawn: None,
                     lan: Some(lan),
                     misrouted: None,
                 },
+                ..explained()
             },
         );
         let rest = said
@@ -416,4 +423,42 @@ fn a_path_that_a_reload_removed_is_not_named_by_numbers() {
         event(&names(), &Event::Moved(decision)),
         "voice to lisbon moved to lte → fibre: a reload removed the path that it was on"
     );
+}
+
+#[test]
+fn of_traffic_by_a_hub_that_was_stopped_the_hub_is_said_to_be_stopped() {
+    let by = |site| {
+        let mut dead = candidate(PathState::Down, PathCause::StayedAway, Verdict::Chosen);
+        dead.path = canned::path_id(site, 1, 1);
+        let mut own = candidate(PathState::Down, PathCause::Silent, Verdict::NotViable);
+        own.path = canned::path_id(2, 2, 1);
+        let explanation = Explanation {
+            outcome: Outcome::Routed {
+                class: "bulk".parse().unwrap(),
+                route: "10.2.0.0/16".parse().unwrap(),
+                origin: RouteOrigin::Bgp,
+                site: "lisbon".parse().unwrap(),
+                choice: ChoiceView {
+                    site: SiteNumber::new(2).unwrap(),
+                    class: ClassId::new(1).unwrap(),
+                    path: Some(dead.path),
+                    reason: Reason::Initial,
+                    since: Duration::ZERO,
+                    candidates: vec![own, dead],
+                },
+            },
+            ..explained()
+        };
+        flow::because(&names(), &explanation)
+    };
+    for (site, expected) in [
+        (2, "patronusd at lisbon was stopped on purpose"),
+        (
+            3,
+            "patronusd at oslo, by which lisbon is reached, was stopped on purpose",
+        ),
+    ] {
+        let said = by(site);
+        assert!(said.starts_with(expected), "{said}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Paths that are not well, and sites to which none is.
 
+use patronus_model::view::PathView;
+
 use super::*;
 
 /// What is said where tunnels work and BFD is not heard.
@@ -11,6 +13,11 @@ const INSIDE: &str = "but no BFD comes through: do the files of both ends have t
 fn lose(view: &mut RouterView, causes: &[PathCause]) {
     for (path, cause) in view.paths.iter_mut().zip(causes) {
         (path.state, path.cause) = (PathState::Down, *cause);
+        let choices = view.sites.iter_mut().flat_map(|site| &mut site.choices);
+        let candidates = choices.flat_map(|choice| &mut choice.candidates);
+        for candidate in candidates.filter(|it| it.path == path.id) {
+            (candidate.state, candidate.cause) = (path.state, path.cause);
+        }
     }
 }
 
@@ -37,18 +44,60 @@ fn a_site_that_is_unreachable_says_why() {
         );
     }
     check(
-        |view, _| lose(view, &[PathCause::StayedAway; 3]),
-        &[
-            "site lisbon: patronusd there was stopped on purpose and did not come back; its kernel \
-           may still forward, but nothing moves away from what fails",
-        ],
-    );
-    check(
         |view, _| view.paths.clear(),
         &[&format!(
             "{lost} there is no path to it: it takes one of our uplinks and one of theirs on the same \
              underlay, and an endpoint at one end"
         )],
+    );
+}
+
+#[test]
+fn a_far_end_that_stays_away_is_told_by_where_traffic_is() {
+    let (away, uplink) = (PathCause::StayedAway, PathCause::UplinkDown);
+    let rest = "was stopped on purpose and did not come back; its kernel may still forward, but \
+                nothing moves away from what fails";
+    let there = format!("site lisbon: patronusd there {rest}");
+    check(|view, _| lose(view, &[away; 3]), &[&there]);
+    // Traffic is on a path by lte; whatever else is wrong with fibre.
+    check(|view, _| lose(view, &[uplink, uplink, away]), &[&there]);
+    // Its path cannot carry it, whatever its kernel does.
+    check(
+        |view, _| {
+            lose(view, &[away, away, uplink]);
+            let choices = view.sites.iter_mut().flat_map(|site| &mut site.choices);
+            choices.for_each(|choice| choice.path = Some(canned::path_id(2, 2, 1)));
+        },
+        &[
+            "site lisbon is unreachable: our uplink lte cannot be used (1 path), the far end was \
+             stopped on purpose and did not come back (2 paths)",
+        ],
+    );
+    // It is the hub that was stopped.
+    check(
+        |view, _| {
+            let canned = canned::view();
+            let hub = |path: &PathView| path.site.as_str() == "oslo";
+            view.sites
+                .extend(canned.sites.into_iter().find(|it| it.hub));
+            view.paths.extend(canned.paths.into_iter().filter(hub));
+            let silent = PathCause::Silent;
+            lose(view, &[silent, silent, silent, away, away]);
+            let lisbon = view.sites.iter_mut().find(|it| it.id.as_str() == "lisbon");
+            let choice = &mut lisbon.unwrap().choices[0];
+            let mut by_hub = choice.candidates[0].clone();
+            by_hub.path = canned::path_id(3, 1, 1);
+            (by_hub.state, by_hub.cause) = (PathState::Down, away);
+            choice.path = Some(by_hub.path);
+            choice.candidates.push(by_hub);
+        },
+        &[
+            &format!(
+                "site lisbon: no path to it is up, and patronusd at oslo, by which it is reached, \
+                 {rest}"
+            ),
+            &format!("site oslo: patronusd there {rest}"),
+        ],
     );
 }
 
