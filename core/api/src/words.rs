@@ -368,6 +368,10 @@ pub(crate) fn pending(pending: &Pending) -> String {
     let kinds = kinds.join(", ");
     let lead = "the kernel does not yet have all that is configured";
     match &pending.reason {
+        Some(reason) if kinds.is_empty() => {
+            let failed = count(pending.failed, "change");
+            format!("{lead}: {failed} failed and will be tried again: {reason}")
+        }
         Some(reason) => format!(
             "{lead}: {kinds} to be changed, of which {} failed and will be tried again: {reason}",
             pending.failed

@@ -347,6 +347,15 @@ fn what_the_kernel_lacks_is_told_by_kind_with_the_reason() {
         )],
     );
     check(
+        |view, _| {
+            lack(view, 3, Some("putting tunnel pat-1-1: not supported"));
+            view.pending.kinds.clear();
+        },
+        &[&format!(
+            "{lead}: 3 changes failed and will be tried again: putting tunnel pat-1-1: not supported"
+        )],
+    );
+    check(
         |view, _| view.settled = false,
         &[&format!("{lead}, as far as is known: it is being compared")],
     );

@@ -197,9 +197,14 @@ impl Engine {
         let drift = self.drift.take();
         if !outcome.failed.is_empty() {
             drift.into_iter().for_each(|event| self.report(event));
+            // Of which kind those are that failed shows the next plan, which holds nothing else.
+            if outcome.done > 0 {
+                self.pending.kinds.clear();
+            }
             return self.back_off(now, &outcome.failed, "");
         }
         self.rounds += 1;
+        self.pending = Pending::default();
         self.report(drift.unwrap_or(Event::Applied {
             changes: outcome.done,
             took: outcome.took,

@@ -8,7 +8,7 @@ use crate::kernel::{Change, Plan};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
     /// How many things of each kind are to be put, altered or removed; none while it is being looked
-    /// at how the kernel is.
+    /// at how the kernel is, and where only some of them failed, until those are tried again.
     pub kinds: BTreeMap<Kind, usize>,
     /// How many of them failed when it was last tried.
     pub failed: usize,
