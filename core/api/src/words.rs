@@ -8,6 +8,7 @@ pub(crate) mod obstacles;
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
 use patronus_model::path::PathState;
 use patronus_model::view::{ChoiceView, Pending};
@@ -145,12 +146,7 @@ pub fn event(names: &Names, event: &Event) -> String {
             some,
         } => {
             let site = names.site(*site);
-            let mut list: Vec<String> = some.iter().map(ToString::to_string).collect();
-            match count.saturating_sub(list.len()) {
-                0 => {}
-                more => list.push(format!("{more} more")),
-            }
-            let list = list.join(", ");
+            let list = some_of(*count, some);
             match (announced, outdone) {
                 (true, _) => format!("{site} announces {list}"),
                 (false, true) => {
@@ -176,6 +172,29 @@ pub fn event(names: &Names, event: &Event) -> String {
                 None => format!("{what}: packets for it go wherever the main table leads"),
             }
         }
+        Event::ForgottenTogether {
+            asked,
+            site,
+            count,
+            some,
+        } => {
+            let who = match site {
+                Some(site) => names.site(*site),
+                None => "sites".to_owned(),
+            };
+            let list = some_of(*count, some);
+            let why = match asked {
+                true => "forgotten by an operator",
+                false => {
+                    "forgotten, as more are announced no more than are remembered \
+                     (bgp.maximum_prefixes)"
+                }
+            };
+            format!(
+                "{list}, which {who} had announced: {why}; what the configuration does not name goes \
+                 wherever the main table leads"
+            )
+        }
         Event::ReloadRefused { problem } => {
             let (first, rest) = problem.split_once('\n').unwrap_or((problem, ""));
             let more = match rest.lines().count() {
@@ -188,6 +207,14 @@ pub fn event(names: &Names, event: &Event) -> String {
             format!("FRR could not be configured, and is as it was: {reason}")
         }
     }
+}
+
+/// The first of some prefixes, and how many more they are.
+fn some_of(count: usize, some: &[IpNet]) -> String {
+    let more = count.saturating_sub(some.len());
+    let more = (more > 0).then(|| format!("{more} more"));
+    let list: Vec<String> = some.iter().map(ToString::to_string).chain(more).collect();
+    list.join(", ")
 }
 
 fn moved(names: &Names, decision: &Decision) -> String {

@@ -174,7 +174,7 @@ async fn routes_are_found_by_an_address_inside_them() {
 #[tokio::test]
 async fn events_have_a_kind_a_time_and_a_message() {
     let server = Server::canned(Canned::usual());
-    let query = "{ events(last: 14) { nodes { sequence kind time message } } }";
+    let query = "{ events(last: 15) { nodes { sequence kind time message } } }";
     let event = &server.data(query).await["events"]["nodes"][0];
     let expected = json!({
         "sequence": 6, "kind": "moved", "time": "2026-11-20T00:00:06.042Z",
@@ -210,7 +210,7 @@ async fn events_are_followed_by_their_cursor() {
         .await["events"];
     let cursor = page["pageInfo"]["endCursor"].as_str().unwrap();
     assert_eq!(follow(&server, cursor, 3).await, (vec![3, 4, 5], true));
-    assert_eq!(follow(&server, cursor, 100).await.0.len(), 17);
+    assert_eq!(follow(&server, cursor, 100).await.0.len(), 18);
 }
 
 #[tokio::test]

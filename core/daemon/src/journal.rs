@@ -116,6 +116,7 @@ const fn is_worrying(event: &Event) -> bool {
         Event::Prefixes { announced, .. } => !*announced,
         // An operator wanted it.
         Event::Forgotten { .. } => false,
+        Event::ForgottenTogether { asked, .. } => !*asked,
         // Why traffic moved is in the line before.
         Event::Moved(_) | Event::Configured { .. } | Event::Applied { .. } => false,
     }
@@ -179,6 +180,10 @@ fn fields(names: &Names, event: &Event) -> Fields {
         Event::Forgotten { prefix, site, .. } => Fields {
             site: site.map(|site| names.site(site)),
             ..of("prefix_forgotten", prefix.to_string())
+        },
+        Event::ForgottenTogether { site, .. } => Fields {
+            site: site.map(|site| names.site(site)),
+            ..alone("prefixes_forgotten")
         },
         Event::ReloadRefused { .. } => alone("reload_refused"),
         Event::RoutingRefused { .. } => alone("routing_refused"),

@@ -149,3 +149,42 @@ fn what_the_file_names_all_the_same_is_neither_kept_nor_opened() {
     assert_eq!(guard(&router.kernel, "10.7.0.9"), REFUSED);
     assert_eq!(guard(&router.kernel, "10.8.0.9"), None);
 }
+
+/// A site is given one overlay address after the other: each time, what it announced is nobody's.
+#[test]
+fn what_removed_sites_leave_is_bounded_and_what_goes_is_told() {
+    let few = |remotes: &[u16]| {
+        let mut config = sites(remotes);
+        config.bgp.maximum_prefixes = 2;
+        config
+    };
+    let mut router = Router::new(few(&[2]), environment(1));
+    for round in 3..8 {
+        reload(&mut router, few(&[2, round]));
+        let new = [0, 1].map(|n| format!("10.{}.{n}.0/24", 100 + round));
+        let new = new.each_ref().map(String::as_str);
+        announce(&mut router, &new, u8::try_from(round).unwrap());
+        let told = reload(&mut router, few(&[2]));
+        assert_eq!(told.kept, nets(&new));
+        let known = withdrawn(&router);
+        assert!(known.len() <= 4, "{known:?}");
+        assert!(nets(&new).iter().all(|it| known.contains(it)));
+    }
+    // The oldest went first, with a word.
+    assert_eq!(guard(&router.kernel, "10.105.0.9"), None);
+    let dropped = Event::ForgottenTogether {
+        asked: false,
+        site: None,
+        count: 2,
+        some: nets(&["10.105.0.0/24", "10.105.1.0/24"]),
+    };
+    assert!(router.events.contains(&dropped), "{:?}", router.events);
+    // One who starts anew with less room keeps no more than that either.
+    let mut less = few(&[2]);
+    less.bgp.maximum_prefixes = 1;
+    let mut again = Router::on(router.kernel.clone(), less, environment(1));
+    again.seconds(60);
+    assert_eq!(withdrawn(&again).len(), 2);
+    let told = |event: &Event| matches!(event, Event::ForgottenTogether { count: 2, .. });
+    assert!(again.events.iter().any(told), "{:?}", again.events);
+}

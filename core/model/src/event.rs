@@ -134,6 +134,18 @@ pub enum Event {
         /// wherever the main table leads.
         within: Option<ipnet::IpNet>,
     },
+    /// Prefixes that no site announced any more were forgotten: there were more of them than are
+    /// remembered, or an operator had them forgotten together.
+    ForgottenTogether {
+        /// Whether an operator wanted it.
+        asked: bool,
+        /// Who announced them; `None`: that is not known, or several did.
+        site: Option<SiteNumber>,
+        /// How many they are.
+        count: usize,
+        /// The first of them.
+        some: Vec<ipnet::IpNet>,
+    },
     /// A configuration file was read again and refused; nothing has changed.
     ReloadRefused {
         /// What is wrong with it, one finding in each line.

@@ -84,6 +84,8 @@ pub(crate) enum EventKind {
     Prefixes,
     /// A prefix that no site announced any more was forgotten.
     PrefixForgotten,
+    /// Prefixes that no site announced any more were forgotten together.
+    PrefixesForgotten,
     /// A configuration file was read again and refused.
     ReloadRefused,
     /// FRR could not be configured.
@@ -109,6 +111,7 @@ impl From<&event::Event> for EventKind {
             E::PrefixRefused { .. } => Self::PrefixRefused,
             E::Prefixes { .. } => Self::Prefixes,
             E::Forgotten { .. } => Self::PrefixForgotten,
+            E::ForgottenTogether { .. } => Self::PrefixesForgotten,
             E::ReloadRefused { .. } => Self::ReloadRefused,
             E::RoutingRefused { .. } => Self::RoutingRefused,
         }

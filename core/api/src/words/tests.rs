@@ -38,6 +38,9 @@ fn every_event_is_one_line() {
         "lisbon does not announce 10.2.0.0/16, 4479 more any more: unreachable by it",
         "10.6.0.0/24, which oslo had announced, was forgotten by an operator: packets for it go \
          wherever the main table leads",
+        "10.6.2.0/24, 6 more, which sites had announced: forgotten, as more are announced no more \
+         than are remembered (bgp.maximum_prefixes); what the configuration does not name goes \
+         wherever the main table leads",
         "the configuration was not reloaded: config.yaml:3:5: site: has no such key (and 1 more)",
         "FRR could not be configured, and is as it was: bgpd: % Unknown command",
         "oslo announces 10.2.7.0/24, which is configured for lisbon: oslo has it. \

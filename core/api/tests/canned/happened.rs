@@ -97,6 +97,12 @@ pub fn every_event() -> Vec<Event> {
             site: SiteNumber::new(3).ok(),
             within: None,
         },
+        Event::ForgottenTogether {
+            asked: false,
+            site: None,
+            count: 7,
+            some: vec!["10.6.2.0/24".parse().unwrap()],
+        },
         Event::ReloadRefused {
             problem: "config.yaml:3:5: site: has no such key\nconfig.yaml:9:1: asn: 0".to_owned(),
         },

@@ -53,6 +53,7 @@ impl View for Events {
                         ... on PrefixRefused { prefix siteId }
                         ... on PrefixesChanged { siteId announced count some }
                         ... on PrefixForgotten { prefix siteId within }
+                        ... on PrefixesForgotten { asked siteId count some }
                         ... on ReloadRefused { problem }
                         ... on RoutingRefused { error }
                     }

@@ -61,7 +61,7 @@ impl Engine {
         self.want_change();
     }
 
-    /// Reports what sites announce now, or do not announce any more.
+    /// Reports what sites announce now, or do not announce any more, and what is remembered no more.
     pub(super) fn tell_of_prefixes(&mut self) {
         for ((site, announced), prefixes) in self.learned.take_news() {
             let ownership = &self.ownership;
@@ -83,6 +83,19 @@ impl Engine {
                     some: prefixes.into_iter().take(PREFIXES).collect(),
                 });
             }
+        }
+        self.tell_of_surplus();
+    }
+
+    /// Reports what was forgotten for want of room.
+    fn tell_of_surplus(&mut self) {
+        for (site, prefixes) in self.learned.take_surplus() {
+            self.report(Event::ForgottenTogether {
+                asked: false,
+                site,
+                count: prefixes.len(),
+                some: prefixes.into_iter().take(PREFIXES).collect(),
+            });
         }
     }
 
@@ -189,6 +202,9 @@ impl Engine {
                 self.learned.adopt(now, key.prefix, site);
             }
         }
+        // Now that it is known what is announced still.
+        self.learned.bound();
+        self.tell_of_surplus();
         self.own();
     }
 

@@ -29,6 +29,7 @@ pub(crate) enum EventDetails {
     PrefixRefused(PrefixRefused),
     Prefixes(PrefixesChanged),
     Forgotten(PrefixForgotten),
+    ForgottenTogether(PrefixesForgotten),
     ReloadRefused(ReloadRefused),
     RoutingRefused(RoutingRefused),
 }
@@ -211,6 +212,20 @@ pub(crate) struct PrefixForgotten {
     within: Option<String>,
 }
 
+/// Prefixes that no site announced any more were forgotten: there were more of them than are
+/// remembered, or an operator had them forgotten together.
+#[derive(SimpleObject)]
+pub(crate) struct PrefixesForgotten {
+    /// Whether an operator wanted it.
+    asked: bool,
+    /// Who announced them; `null` where that is not known, or several did.
+    site_id: Option<ID>,
+    /// How many they are.
+    count: BigInt,
+    /// The first of them.
+    some: Vec<String>,
+}
+
 /// A configuration file was read again and refused; nothing has changed.
 #[derive(SimpleObject)]
 pub(crate) struct ReloadRefused {
@@ -331,6 +346,17 @@ pub(super) fn details(names: &Names, event: &event::Event) -> EventDetails {
             prefix: prefix.to_string(),
             site_id: site.map(|site| names.site(site).into()),
             within: within.map(|wide| wide.to_string()),
+        }),
+        E::ForgottenTogether {
+            asked,
+            site,
+            count,
+            some,
+        } => EventDetails::ForgottenTogether(PrefixesForgotten {
+            asked: *asked,
+            site_id: site.map(|site| names.site(site).into()),
+            count: (*count).into(),
+            some: some.iter().map(ToString::to_string).collect(),
         }),
         E::ReloadRefused { problem } => EventDetails::ReloadRefused(ReloadRefused {
             problem: problem.clone(),
