@@ -130,9 +130,11 @@ pub(crate) fn guarded(config: &RouterConfig) -> BTreeSet<IpNet> {
     all.filter(|prefix| prefix.prefix_len() > 0).collect()
 }
 
-/// What one configuration named of it and is not within anything that is guarded now, without what
-/// is part of another such prefix.
+/// What one configuration named of it and is not all within what is guarded now, whatever pieces that
+/// is in, without what is part of another such prefix.
 pub(crate) fn opened(old: &RouterConfig, guarded: &BTreeSet<IpNet>) -> Vec<IpNet> {
+    let guarded = IpNet::aggregate(&guarded.iter().copied().collect());
+    let guarded: BTreeSet<IpNet> = guarded.into_iter().collect();
     let old = self::guarded(old).into_iter();
     let open = old.filter(|prefix| !is_within(prefix, |wide| guarded.contains(wide)));
     let open: BTreeSet<IpNet> = open.collect();

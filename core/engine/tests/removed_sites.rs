@@ -188,3 +188,38 @@ fn what_removed_sites_leave_is_bounded_and_what_goes_is_told() {
     let told = |event: &Event| matches!(event, Event::ForgottenTogether { count: 2, .. });
     assert!(again.events.iter().any(told), "{:?}", again.events);
 }
+
+#[test]
+fn what_is_guarded_in_pieces_is_not_opened() {
+    let overlay = |prefixes: &[&str]| {
+        let mut config = sites(&[2]);
+        config.overlay.prefixes = nets(prefixes);
+        config
+    };
+    let whole = ["172.16.0.0/12", "fd10::/16"];
+    for (pieces, opened) in [
+        (
+            &[
+                "172.16.0.0/13",
+                "172.24.0.0/13",
+                "fd10::/17",
+                "fd10:8000::/17",
+            ][..],
+            &[][..],
+        ),
+        (&["172.16.0.0/12", "fd10::/17"], &whole[1..]),
+        (
+            &[
+                "172.24.0.0/13",
+                "172.16.0.0/14",
+                "172.20.0.0/14",
+                "fd10::/16",
+            ],
+            &[],
+        ),
+    ] {
+        let mut router = Router::new(overlay(&whole), environment(1));
+        let told = reload(&mut router, overlay(pieces));
+        assert_eq!(told.opened, nets(opened), "{pieces:?}");
+    }
+}

@@ -10,7 +10,8 @@ pub struct Changes {
     /// What sites had announced that are not there any more: unreachable until somebody announces
     /// it again, or it is forgotten.
     pub kept: Vec<IpNet>,
-    /// What the one before kept from leaving by an uplink in the clear, and nothing does any more.
+    /// What the one before kept from leaving by an uplink in the clear, of which nothing keeps all any
+    /// more.
     pub opened: Vec<IpNet>,
 }
 
