@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use patronus_model::event::{Candidate, Decision, Event, Reason, Verdict};
+use patronus_model::ids::SiteNumber;
 use patronus_model::path::PathState;
 use patronus_model::view::{ChoiceView, Pending};
 
@@ -162,10 +163,7 @@ pub fn event(names: &Names, event: &Event) -> String {
             site,
             within,
         } => {
-            let who = match site {
-                Some(site) => format!("{} had announced", names.site(*site)),
-                None => "some site had announced".to_owned(),
-            };
+            let who = had_announced(names, *site);
             let what = format!("{prefix}, which {who}, was forgotten by an operator");
             match within {
                 Some(wide) => format!("{what}; it still belongs to the overlay, within {wide}"),
@@ -178,10 +176,7 @@ pub fn event(names: &Names, event: &Event) -> String {
             count,
             some,
         } => {
-            let who = match site {
-                Some(site) => names.site(*site),
-                None => "sites".to_owned(),
-            };
+            let who = had_announced(names, *site);
             let list = some_of(*count, some);
             let why = match asked {
                 true => "forgotten by an operator",
@@ -191,7 +186,7 @@ pub fn event(names: &Names, event: &Event) -> String {
                 }
             };
             format!(
-                "{list}, which {who} had announced: {why}; what the configuration does not name goes \
+                "{list}, which {who}: {why}; what the configuration does not name goes \
                  wherever the main table leads"
             )
         }
@@ -206,6 +201,15 @@ pub fn event(names: &Names, event: &Event) -> String {
         Event::RoutingRefused { reason } => {
             format!("FRR could not be configured, and is as it was: {reason}")
         }
+    }
+}
+
+/// Whose a prefix was that nobody announces any more. Of one that an earlier patronusd guarded it is
+/// not even known whether it had been announced.
+fn had_announced(names: &Names, site: Option<SiteNumber>) -> String {
+    match site {
+        Some(site) => format!("{} had announced", names.site(site)),
+        None => "a site had announced or the configuration had named".to_owned(),
     }
 }
 

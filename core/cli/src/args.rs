@@ -166,7 +166,7 @@ What a site has announced once stays unreachable when it is announced no more, s
 for it leaves in the clear while the site is away. Forget what was announced by mistake.
 
 Examples:
-  patronus routes | grep 'announced no more'
+  patronus routes | grep 'no more'
   patronus forget 10.7.0.0/24")]
     Forget {
         /// The prefix, as `patronus routes` shows it

@@ -223,3 +223,19 @@ fn what_is_guarded_in_pieces_is_not_opened() {
         assert_eq!(told.opened, nets(opened), "{pieces:?}");
     }
 }
+
+/// Of a route in the guard's table it is not known why it is there.
+#[test]
+fn what_the_file_named_before_a_restart_stays_guarded_until_it_is_forgotten() {
+    let mut wide = sites(&[2]);
+    wide.overlay.prefixes = nets(&["172.16.0.0/12"]);
+    let mut router = Router::new(wide, environment(1));
+    router.seconds(60);
+    let mut again = Router::on(router.kernel.clone(), sites(&[2]), environment(1));
+    again.seconds(60);
+    assert_eq!(withdrawn(&again), nets(&["172.16.0.0/12"]));
+    assert_eq!(guard(&again.kernel, "172.16.0.9"), REFUSED);
+    again.input(Input::Forget(nets(&["172.16.0.0/12"])[0]));
+    again.seconds(1);
+    assert_eq!(guard(&again.kernel, "172.16.0.9"), None);
+}

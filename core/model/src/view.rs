@@ -347,8 +347,8 @@ pub enum Outcome {
 pub struct WithdrawnView {
     /// The prefix.
     pub prefix: IpNet,
-    /// Who announced it, and how long ago it ceased to; `None`: that was before the daemon started,
-    /// or the site is not configured any more.
+    /// Who announced it, and how long ago it ceased to; `None`: it was guarded before the daemon
+    /// started, perhaps because the configuration named it, or the site is not configured any more.
     pub last: Option<(SiteId, Duration)>,
     /// Whether the configuration guards it as well, so that to forget it makes no difference.
     pub configured: bool,

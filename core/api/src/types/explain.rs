@@ -154,8 +154,8 @@ pub(crate) enum Outcome {
 pub(crate) struct WithdrawnPrefix {
     /// The prefix.
     prefix: String,
-    /// Who announced it last; `null` where that was before patronusd started, or the site is not
-    /// configured any more.
+    /// Who announced it last; `null` where the site is not configured any more, or where it was
+    /// guarded before patronusd started: then the configuration may have named it instead.
     site_id: Option<ID>,
     /// How long ago it ceased to; `null` as well.
     ago_ms: Option<BigInt>,

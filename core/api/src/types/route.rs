@@ -45,8 +45,8 @@ impl From<RouteOrigin> for Origin {
 pub(crate) struct Route {
     /// The prefix.
     pub(crate) prefix: String,
-    /// Whose it is, or was; null for what was withdrawn before patronusd started, or whose site is
-    /// not configured any more.
+    /// Whose it is, or was; null for what was guarded before patronusd started, which the
+    /// configuration may have named instead, or whose site is not configured any more.
     site_id: Option<ID>,
     /// Where it is known from.
     origin: Origin,

@@ -135,18 +135,27 @@ fn unreachable(
         );
     };
     let prefix = withdrawn.prefix;
-    let last = match &withdrawn.last {
-        Some((site, ago)) => format!("{site} announced until {} ago", span(*ago)),
-        None => "a site announced that is not configured any more, or before patronusd started"
-            .to_owned(),
+    let was = match &withdrawn.last {
+        Some((site, ago)) => format!(
+            "which {site} announced until {} ago, and no site announces now",
+            span(*ago)
+        ),
+        None => {
+            "which no site announces now: it was announced by a site that is not configured any \
+                 more, or guarded before patronusd started, as a site had announced it or the \
+                 configuration named it then"
+                .to_owned()
+        }
     };
     let forget = match withdrawn.configured {
         true => String::new(),
         false => format!(". If that was a mistake: `patronus forget {prefix}`"),
     };
-    format!(
-        "{destination} is in {prefix}, which {last}, and no site announces now: {refused}{forget}"
-    )
+    let so = match withdrawn.last {
+        Some(_) => format!(": {refused}"),
+        None => format!(". It is {}", refused.trim_start_matches("it is ")),
+    };
+    format!("{destination} is in {prefix}, {was}{so}{forget}")
 }
 
 /// The condition of a policy that a flow does not meet.

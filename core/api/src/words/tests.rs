@@ -1,10 +1,10 @@
 //! Everything that is said to people, as tables.
 
 use patronus_model::event::{Event, UplinkFault};
-use patronus_model::ids::{ClassId, SiteNumber};
+use patronus_model::ids::ClassId;
 use patronus_model::path::{Measurement, PathCause};
 
-use patronus_model::view::{Explanation, LanState, LanView, Outcome, RouteOrigin};
+use patronus_model::view::{Explanation, LanState, LanView, Outcome, RouteOrigin, WithdrawnView};
 
 use super::*;
 use crate::canned;
@@ -38,7 +38,7 @@ fn every_event_is_one_line() {
         "lisbon does not announce 10.2.0.0/16, 4479 more any more: unreachable by it",
         "10.6.0.0/24, which oslo had announced, was forgotten by an operator: packets for it go \
          wherever the main table leads",
-        "10.6.2.0/24, 6 more, which sites had announced: forgotten, as more are announced no more \
+        "10.6.2.0/24, 6 more, which a site had announced or the configuration had named: forgotten, as more are announced no more \
          than are remembered (bgp.maximum_prefixes); what the configuration does not name goes \
          wherever the main table leads",
         "the configuration was not reloaded: config.yaml:3:5: site: has no such key (and 1 more)",
@@ -73,8 +73,8 @@ fn the_better_half_of_an_event_is_said_too() {
                 site: None,
                 within: "10.0.0.0/8".parse().ok(),
             },
-            "10.6.0.0/24, which some site had announced, was forgotten by an operator; it still \
-             belongs to the overlay, within 10.0.0.0/8",
+            "10.6.0.0/24, which a site had announced or the configuration had named, was forgotten by \
+             an operator; it still belongs to the overlay, within 10.0.0.0/8",
         ),
         (
             Event::Uplink { slot, fault: None },
@@ -463,5 +463,46 @@ fn of_traffic_by_a_hub_that_was_stopped_the_hub_is_said_to_be_stopped() {
     ] {
         let said = by(site);
         assert!(said.starts_with(expected), "{said}");
+    }
+}
+
+#[test]
+fn of_what_an_earlier_patronusd_guarded_it_is_not_said_that_a_site_announced_it() {
+    let because = |last| {
+        let withdrawn = Some(WithdrawnView {
+            prefix: "10.1.0.0/24".parse().unwrap(),
+            last,
+            configured: false,
+        });
+        let explanation = Explanation {
+            outcome: Outcome::Unreachable {
+                class: "bulk".parse().unwrap(),
+                withdrawn,
+                lan: None,
+                misrouted: None,
+            },
+            ..explained()
+        };
+        flow::because(&names(), &explanation)
+    };
+    let forget = "If that was a mistake: `patronus forget 10.1.0.0/24`";
+    let known = Some(("oslo".parse().unwrap(), Duration::from_secs(12)));
+    for (last, expected) in [
+        (
+            known,
+            "which oslo announced until 12 s ago, and no site announces now: it is refused rather \
+             than sent in the clear",
+        ),
+        (
+            None,
+            "which no site announces now: it was announced by a site that is not configured any \
+             more, or guarded before patronusd started, as a site had announced it or the \
+             configuration named it then. It is refused rather than sent in the clear",
+        ),
+    ] {
+        assert_eq!(
+            because(last),
+            format!("10.1.0.77 is in 10.1.0.0/24, {expected}. {forget}")
+        );
     }
 }

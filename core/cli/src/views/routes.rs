@@ -46,7 +46,7 @@ impl View for Routes {
             table.row([
                 route.prefix.clone().into(),
                 route.site_id.clone().unwrap_or_else(|| "–".into()).into(),
-                origin(&route.origin, route.via.as_deref()),
+                origin(route),
             ]);
         }
         page.table(table);
@@ -67,12 +67,18 @@ impl Routes {
     }
 }
 
-fn origin(origin: &str, via: Option<&str>) -> Text {
-    match origin {
+fn origin(route: &Route) -> Text {
+    let via = route.via.as_deref();
+    match route.origin.as_str() {
         "bgp" => "BGP".into(),
         "stale" => Text::toned(Tone::Warning, "◌ BGP, kept until routing has converged"),
         "local" => format!("BGP, but this machine has it itself{}", by(via)).into(),
         "neighbor" => format!("a BGP neighbour outside the overlay{}", by(via)).into(),
+        // It may be what an earlier patronusd guarded, for whatever reason.
+        "withdrawn" if route.site_id.is_none() => Text::toned(
+            Tone::Bad,
+            "○ announced or configured no more: unreachable until `patronus forget`",
+        ),
         "withdrawn" => Text::toned(
             Tone::Bad,
             "○ announced no more: unreachable until `patronus forget`",

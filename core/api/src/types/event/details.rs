@@ -204,8 +204,8 @@ pub(crate) struct PrefixesChanged {
 pub(crate) struct PrefixForgotten {
     /// The prefix.
     prefix: String,
-    /// Who announced it; `null` where that was before patronusd started, or the site is not
-    /// configured any more.
+    /// Who announced it; `null` where the site is not configured any more, or where it was
+    /// guarded before patronusd started: then the configuration may have named it instead.
     site_id: Option<ID>,
     /// What it is part of that belongs to the overlay all the same; `null` where packets for it go
     /// wherever the main table leads.
