@@ -43,6 +43,15 @@ pub enum Request {
     Explain(Flow, oneshot::Sender<Option<Explanation>>),
     /// Forgets a prefix that no site announces any more; answers whether there was such a one.
     Forget(IpNet, oneshot::Sender<bool>),
+    /// Forgets all such prefixes within one, or all there are; answers which these are.
+    ForgetWithin {
+        /// `None`: all.
+        within: Option<IpNet>,
+        /// Whether they are only to be named.
+        dry_run: bool,
+        /// The answer.
+        reply: oneshot::Sender<Vec<IpNet>>,
+    },
     /// Reads the configuration file again.
     Reload(oneshot::Sender<ReloadOutcome>),
 }

@@ -232,11 +232,7 @@ impl Mutation {
     /// the main table leads. Gives the prefix back.
     async fn forget_prefix(&self, context: &Context<'_>, prefix: String) -> Result<String> {
         let session = Session::of(context)?;
-        let example = "is not a prefix. Use one like 10.7.0.0/24";
-        let wanted: IpNet = prefix
-            .parse()
-            .map_err(|_| bad("prefix", &prefix, &example))?;
-        let wanted = wanted.trunc();
+        let wanted = parse_prefix("prefix", &prefix)?;
         let from = session.snapshot().await?;
         let ask = |reply| Request::Forget(wanted, reply);
         match session.ask(ask).await? {
@@ -250,6 +246,33 @@ impl Mutation {
             }
         }
     }
+
+    /// Forgets all prefixes within one that no site announces any more, or all there are. Gives them
+    /// back.
+    async fn forget_prefixes(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Only those within this one; `null`: all.")] within: Option<String>,
+        #[graphql(desc = "Forgets nothing, and says what would be.", default)] dry_run: bool,
+    ) -> Result<Vec<String>> {
+        let session = Session::of(context)?;
+        let within = within
+            .map(|wide| parse_prefix("within", &wide))
+            .transpose()?;
+        let ask = |reply| Request::ForgetWithin {
+            within,
+            dry_run,
+            reply,
+        };
+        let prefixes = session.ask(ask).await?;
+        Ok(prefixes.iter().map(ToString::to_string).collect())
+    }
+}
+
+fn parse_prefix(argument: &'static str, text: &str) -> Result<IpNet, Refusal> {
+    let example = "is not a prefix. Use one like 10.7.0.0/24";
+    let prefix: IpNet = text.parse().map_err(|_| bad(argument, &text, &example))?;
+    Ok(prefix.trunc())
 }
 
 fn known_site(from: &Snapshot, id: &ID) -> Result<SiteId, Refusal> {

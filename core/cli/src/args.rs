@@ -163,15 +163,26 @@ Examples:
     /// Forget a prefix that no site announces any more, so that it is sought elsewhere
     #[command(after_help = "\
 What a site has announced once stays unreachable when it is announced no more, so that nothing
-for it leaves in the clear while the site is away. Forget what was announced by mistake.
+for it leaves in the clear while the site is away. Forget what was announced by mistake, or by a
+site that is closed for good.
 
 Examples:
   patronus routes | grep 'no more'
-  patronus forget 10.7.0.0/24")]
+  patronus forget 10.7.0.0/24
+  patronus forget --within 10.7.0.0/16 --dry-run")]
     Forget {
         /// The prefix, as `patronus routes` shows it
-        #[arg(value_name = "PREFIX")]
-        prefix: String,
+        #[arg(value_name = "PREFIX", required_unless_present_any = ["within", "all"])]
+        prefix: Option<String>,
+        /// All such prefixes within this one
+        #[arg(long, value_name = "PREFIX", conflicts_with = "prefix")]
+        within: Option<String>,
+        /// All such prefixes
+        #[arg(long, conflicts_with_all = ["prefix", "within"])]
+        all: bool,
+        /// Only show what would be forgotten
+        #[arg(long, conflicts_with = "prefix")]
+        dry_run: bool,
         /// Print JSON, with the field names of the API
         #[arg(long)]
         json: bool,

@@ -97,7 +97,18 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
             ..
         }) => show(&views::last_move::LastMove, &how),
         Command::Explain(args) => show(&explain(args.flow), &args.show),
-        Command::Forget { prefix, json } => runtime.block_on(forget(&client, &prefix, json)),
+        Command::Forget {
+            prefix: Some(prefix),
+            json,
+            ..
+        } => runtime.block_on(forget(&client, &prefix, json)),
+        Command::Forget {
+            prefix: None,
+            within,
+            all: _,
+            dry_run,
+            json,
+        } => runtime.block_on(forget_within(&client, within.as_deref(), dry_run, json)),
         Command::Reload { json } => runtime.block_on(reload::reload(&client, json)),
         Command::Config(command) => config::run(command),
         Command::Doctor { json } => doctor::doctor(json),
@@ -151,6 +162,37 @@ async fn forget(client: &Client, prefix: &str, json: bool) -> Result<u8, Trouble
              it go where the main table leads.\n"
         ))?;
     }
+    Ok(0)
+}
+
+/// Forgets all within a prefix, or all there are.
+async fn forget_within(
+    client: &Client,
+    within: Option<&str>,
+    dry_run: bool,
+    json: bool,
+) -> Result<u8, Trouble> {
+    const MUTATION: &str = "mutation Forget($within: String, $dryRun: Boolean!) {
+        forgetPrefixes(within: $within, dryRun: $dryRun)
+    }";
+    let variables = json!({ "within": within, "dryRun": dry_run });
+    let data = client.ask(MUTATION, &variables).await?;
+    if json {
+        output::write_json(&data)?;
+        return Ok(0);
+    }
+    let gone = data.get("forgetPrefixes").and_then(|gone| gone.as_array());
+    let gone = gone.into_iter().flatten().filter_map(|it| it.as_str());
+    let mut text: String = gone.map(|prefix| format!("{prefix}\n")).collect();
+    text += match (text.is_empty(), dry_run) {
+        (true, _) => "Nothing to forget: no such prefix is announced no more.\n",
+        (false, true) => "would be forgotten.\n",
+        (false, false) => {
+            "are forgotten. Unless the configuration guards them, or a wider prefix, packets for them \
+             go where the main table leads.\n"
+        }
+    };
+    output::write(&text)?;
     Ok(0)
 }
 

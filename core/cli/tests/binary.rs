@@ -193,6 +193,37 @@ fn what_does_not_exist_is_named_together_with_what_does() {
 }
 
 #[test]
+fn prefixes_are_forgotten_together_and_shown_before() {
+    let both = "10.6.0.0/24\n10.6.1.0/24\n";
+    let dry = ["forget", "--within", "10.6.0.0/16", "--dry-run"];
+    check(
+        Canned::usual(),
+        &dry,
+        0,
+        &format!("{both}would be forgotten"),
+    );
+    let all = ["forget", "--all"];
+    check(Canned::usual(), &all, 0, &format!("{both}are forgotten."));
+    let one = ["forget", "--within", "10.6.1.0/24", "--json"];
+    check(Canned::usual(), &one, 0, "[\n    \"10.6.1.0/24\"\n  ]");
+    let none = ["forget", "--within", "10.7.0.0/16"];
+    check(Canned::usual(), &none, 0, "Nothing to forget");
+    check(
+        Canned::usual(),
+        &["forget", "--within", "x"],
+        2,
+        "is not a prefix",
+    );
+    check(
+        Canned::usual(),
+        &["forget", "--all", "10.6.0.0/24"],
+        2,
+        "cannot be used with",
+    );
+    check(Canned::usual(), &["forget"], 2, "required");
+}
+
+#[test]
 fn a_daemon_that_is_starting_is_to_be_asked_again() {
     let none = Canned {
         view: None,

@@ -106,6 +106,17 @@ impl Router {
                 }
                 let _ = reply.send(known);
             }
+            Request::ForgetWithin {
+                within,
+                dry_run,
+                reply,
+            } => {
+                let prefixes = self.engine.withdrawn_within(within.as_ref());
+                if !dry_run {
+                    self.handle(Input::ForgetWithin(within));
+                }
+                let _ = reply.send(prefixes);
+            }
             Request::Reload(reply) => self.reload(Some(reply)),
         }
     }

@@ -58,6 +58,8 @@ pub enum Input {
     Touched,
     /// A prefix that no site announces any more is to be forgotten, and guarded no longer.
     Forget(IpNet),
+    /// The same of all such prefixes within one; `None`: of all.
+    ForgetWithin(Option<IpNet>),
     /// Time has passed.
     Tick,
 }
@@ -183,6 +185,7 @@ impl Engine {
             Input::Moved(failed) => self.not_moved(&failed),
             Input::Touched => self.observe(),
             Input::Forget(prefix) => self.forget(&prefix),
+            Input::ForgetWithin(wide) => self.forget_within(wide.as_ref()),
             Input::Tick => {}
         }
         self.pass_time(now);

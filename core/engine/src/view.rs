@@ -224,6 +224,16 @@ impl Engine {
         self.learned.withdrawn().any(|it| it.prefix == *prefix)
     }
 
+    /// What [`Input::ForgetWithin`] forgets.
+    ///
+    /// [`Input::ForgetWithin`]: crate::Input::ForgetWithin
+    #[must_use]
+    pub fn withdrawn_within(&self, wide: Option<&IpNet>) -> Vec<IpNet> {
+        let all = self.learned.withdrawn().map(|it| it.prefix);
+        all.filter(|it| wide.is_none_or(|wide| wide.contains(it)))
+            .collect()
+    }
+
     /// Where a prefix that somebody owns is known from.
     pub(crate) fn origin(&self, prefix: &IpNet) -> RouteOrigin {
         match self.learned.is_stale(prefix) {

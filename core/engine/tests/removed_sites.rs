@@ -239,3 +239,34 @@ fn what_the_file_named_before_a_restart_stays_guarded_until_it_is_forgotten() {
     again.seconds(1);
     assert_eq!(guard(&again.kernel, "172.16.0.9"), None);
 }
+
+#[test]
+fn all_that_is_withdrawn_within_a_prefix_is_forgotten_together() {
+    let mut router = Router::new(sites(&[2, 3]), environment(1));
+    let announced = ["10.7.0.0/24", "10.7.1.0/24", "198.51.100.0/24"];
+    announce(&mut router, &announced, 3);
+    announce(&mut router, &["10.7.2.0/24"], 2);
+    reload(&mut router, sites(&[2]));
+    router.events.clear();
+    let wide = nets(&["10.7.0.0/16"])[0];
+    let inside = nets(&announced[..2]);
+    assert_eq!(router.engine.withdrawn_within(Some(&wide)), inside);
+    router.input(Input::ForgetWithin(Some(wide)));
+    router.seconds(1);
+    let told = Event::ForgottenTogether {
+        asked: true,
+        site: None,
+        count: 2,
+        some: inside,
+    };
+    assert!(router.events.contains(&told), "{:?}", router.events);
+    assert_eq!(guard(&router.kernel, "10.7.0.9"), None);
+    assert_eq!(
+        guard(&router.kernel, "10.7.2.9"),
+        REFUSED,
+        "it is announced"
+    );
+    assert_eq!(withdrawn(&router), nets(&announced[2..]));
+    router.input(Input::ForgetWithin(None));
+    assert_eq!(withdrawn(&router), []);
+}

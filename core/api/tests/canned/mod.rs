@@ -128,6 +128,13 @@ impl Canned {
                         |r: &RouteView| r.prefix == prefix && r.origin == RouteOrigin::Withdrawn;
                     reply.send(routes.clone().any(withdrawn)).ok();
                 }
+                Request::ForgetWithin { within, reply, .. } => {
+                    let routes = self.view.iter().flat_map(|view| &view.routes);
+                    let withdrawn = routes.filter(|r| r.origin == RouteOrigin::Withdrawn);
+                    let prefixes = withdrawn.map(|r| r.prefix);
+                    let inside = prefixes.filter(|it| within.is_none_or(|wide| wide.contains(it)));
+                    reply.send(inside.collect()).ok();
+                }
                 Request::Reload(reply) => drop(reply.send(self.reload.clone())),
             }
         }

@@ -77,7 +77,7 @@ fn origin(route: &Route) -> Text {
         // It may be what an earlier patronusd guarded, for whatever reason.
         "withdrawn" if route.site_id.is_none() => Text::toned(
             Tone::Bad,
-            "○ announced or configured no more: unreachable until `patronus forget`",
+            "○ named no more: unreachable until `patronus forget`",
         ),
         "withdrawn" => Text::toned(
             Tone::Bad,

@@ -119,6 +119,30 @@ impl Engine {
         self.own();
     }
 
+    /// Forgets all such prefixes within one, or all there are.
+    pub(super) fn forget_within(&mut self, wide: Option<&IpNet>) {
+        let prefixes = self.withdrawn_within(wide);
+        if let [only] = prefixes.as_slice() {
+            return self.forget(only);
+        }
+        let forget = |prefix: &IpNet| self.learned.forget(prefix);
+        let known: Vec<_> = prefixes.iter().filter_map(forget).collect();
+        let whose: BTreeSet<_> = known
+            .iter()
+            .map(|it| it.last.map(|(site, _)| site))
+            .collect();
+        let Some(site) = whose.first().copied() else {
+            return;
+        };
+        self.report(Event::ForgottenTogether {
+            asked: true,
+            site: site.filter(|_| whose.len() == 1),
+            count: known.len(),
+            some: prefixes.into_iter().take(PREFIXES).collect(),
+        });
+        self.own();
+    }
+
     /// There is news. It is acted on at once, also while we wait after a failure: one step that the
     /// kernel refuses must not hold up all others.
     pub(super) fn want_change(&mut self) {
