@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::sys::socket::SockaddrStorage;
-use patronus_config::{KeyDoubt, NoKey, NoPassword};
+use patronus_config::{Addresses, KeyDoubt, NoKey, NoPassword};
 use patronus_model::Secret;
 use patronus_model::ids::{IfName, UplinkName};
 use patronus_model::wireguard::is_key;
@@ -84,23 +84,37 @@ impl Surroundings {
     }
 
     /// The addresses of an interface, if this is the router.
-    pub(crate) fn addresses(&self, interface: &IfName) -> Vec<IpNet> {
+    pub(crate) fn addresses(&self, interface: &IfName) -> Addresses {
         let known = self.keys.as_ref().and_then(|_| getifaddrs().ok());
         let of_interface = known
             .into_iter()
             .flatten()
             .filter(|it| it.interface_name == interface.as_str());
-        of_interface.flat_map(|it| networks(&it)).collect()
+        let mut addresses = Addresses::default();
+        of_interface.for_each(|it| add(&it, &mut addresses));
+        addresses
     }
 }
 
-/// An address with the length of its network, and the other end of a link between two.
-fn networks(of: &InterfaceAddress) -> Vec<IpNet> {
-    let own = of.address.as_ref().and_then(ip);
-    let mask = of.netmask.as_ref().and_then(ip);
-    let own = own.and_then(|own| IpNet::with_netmask(own, mask?).ok());
-    let other = of.destination.as_ref().and_then(ip).map(IpNet::from);
-    own.into_iter().chain(other).collect()
+/// Adds an address of ours, the network that it is in, and the one at the other end of the link.
+fn add(found: &InterfaceAddress, to: &mut Addresses) {
+    let Some(own) = found.address.as_ref().and_then(ip) else {
+        return;
+    };
+    to.own.push(own);
+    let mask = found.netmask.as_ref().and_then(ip);
+    let network = |of: IpAddr| mask.and_then(|mask| IpNet::with_netmask(of, mask).ok());
+    let ours = network(own);
+    to.networks.extend(ours);
+    // libc has one place for the other end and for a broadcast address, and nix goes by the kind of
+    // the interface: an Ethernet can have an other end as well.
+    let other = found.destination.as_ref().or(found.broadcast.as_ref());
+    let other = other.and_then(ip).filter(|other| {
+        let broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
+        *other != broadcast && !ours.is_some_and(|ours| ours.contains(other))
+    });
+    // The length is that of the network there.
+    to.networks.extend(other.and_then(network));
 }
 
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
@@ -144,6 +158,9 @@ fn is_in(file: &Path, directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use nix::sched::{CloneFlags, unshare};
 
     use super::*;
 
@@ -232,9 +249,54 @@ mod tests {
         };
         let addresses = |at: &Surroundings, name: &str| at.addresses(&name.parse().unwrap());
         let loopback: IpNet = "127.0.0.1/8".parse().unwrap();
-        assert!(addresses(&here, "lo").contains(&loopback));
-        assert_eq!(addresses(&here, "no-such"), []);
-        assert_eq!(addresses(&Surroundings::elsewhere(), "lo"), []);
+        let none = Addresses::default();
+        assert!(addresses(&here, "lo").networks.contains(&loopback));
+        assert_eq!(addresses(&here, "no-such"), none);
+        assert_eq!(addresses(&Surroundings::elsewhere(), "lo"), none);
+    }
+
+    /// In a network of their own, with an interface of that kind.
+    fn addresses_given(device: &'static str, address: &'static str) -> Addresses {
+        let look = move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let add = format!("addr add dev wan0 {address}");
+            for command in [device, &add] {
+                let status = Command::new("ip").args(command.split(' ')).status();
+                assert!(status.unwrap().success(), "ip {command}");
+            }
+            let keys = Some(PathBuf::new());
+            Surroundings { keys }.addresses(&"wan0".parse().unwrap())
+        };
+        std::thread::spawn(look).join().unwrap()
+    }
+
+    #[test]
+    fn the_other_end_of_a_link_is_no_address_of_ours() {
+        let check = |address, networks: &[&str]| {
+            let own: IpNet = networks[0].parse().unwrap();
+            let expected = Addresses {
+                own: vec![own.addr()],
+                networks: networks.iter().map(|it| it.parse().unwrap()).collect(),
+            };
+            for device in [
+                "tuntap add dev wan0 mode tun",
+                "tuntap add dev wan0 mode tap",
+            ] {
+                let found = addresses_given(device, address);
+                assert_eq!(found, expected, "{device}, {address}");
+            }
+        };
+        check(
+            "100.64.0.2 peer 100.64.0.1",
+            &["100.64.0.2/32", "100.64.0.1/32"],
+        );
+        check(
+            "2001:db8::2 peer 2001:db8:1::1/64",
+            &["2001:db8::2/64", "2001:db8:1::1/64"],
+        );
+        check("192.0.2.2/24 broadcast 192.0.2.255", &["192.0.2.2/24"]);
+        check("192.0.2.2/24 broadcast 255.255.255.255", &["192.0.2.2/24"]);
+        check("192.0.2.2/24", &["192.0.2.2/24"]);
     }
 
     #[test]

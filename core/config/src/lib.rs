@@ -30,6 +30,7 @@ mod shape;
 mod tree;
 mod values;
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -56,12 +57,20 @@ pub struct Outside<'a> {
     pub public_key: &'a dyn Fn(&UplinkName) -> Result<OwnKey, NoKey>,
     /// The content of a password file; white space at its end is ignored.
     pub password: &'a dyn Fn(&Path) -> Result<Secret, NoPassword>,
-    /// The addresses that an interface has here and now, with the lengths of their networks; none
-    /// where that is not known, or not of interest.
-    pub addresses: &'a dyn Fn(&IfName) -> Vec<IpNet>,
+    /// The addresses of an interface here and now; none where that is not known, or not of interest.
+    pub addresses: &'a dyn Fn(&IfName) -> Addresses,
     /// What is in force and is to be replaced, for warnings about what the step from one to the
     /// other means elsewhere; `None` where nothing is, or nobody knows.
     pub before: Option<&'a RouterConfig>,
+}
+
+/// The addresses of an interface, and those next to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Those of this router.
+    pub own: Vec<IpAddr>,
+    /// The networks that the interface is in. Of a link between two, each end is one.
+    pub networks: Vec<IpNet>,
 }
 
 /// The key of one of our uplinks, as far as it was looked at.
@@ -160,7 +169,7 @@ pub struct Surroundings<'a> {
     /// As in [`Outside`].
     pub password: &'a dyn Fn(&Path) -> Result<Secret, NoPassword>,
     /// As in [`Outside`].
-    pub addresses: &'a dyn Fn(&IfName) -> Vec<IpNet>,
+    pub addresses: &'a dyn Fn(&IfName) -> Addresses,
 }
 
 /// The same in its surroundings.
@@ -209,7 +218,7 @@ fn outside_unknown() -> Outside<'static> {
     Outside {
         public_key: &|name| Ok(OwnKey::from(stand_in(name))),
         password: &|_| Ok(Secret::new("stand-in".to_owned())),
-        addresses: &|_| Vec::new(),
+        addresses: &|_| Addresses::default(),
         before: None,
     }
 }

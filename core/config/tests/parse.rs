@@ -13,8 +13,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use expect_test::expect_file;
+use ipnet::IpNet;
 use patronus_config::{
-    KeyDoubt, NoKey, NoPassword, Outside, OwnKey, Surroundings, check, check_in, decode, parse,
+    Addresses, KeyDoubt, NoKey, NoPassword, Outside, OwnKey, Surroundings, check, check_in, decode,
+    parse,
 };
 use patronus_model::bgp::BgpTimers;
 use patronus_model::layout::KernelLayout;
@@ -136,7 +138,7 @@ fn a_password_file_that_is_not_here_is_no_reason_to_refuse_the_file() {
     let surroundings = Surroundings {
         key: &|_| Ok(None),
         password: &missing,
-        addresses: &|_| Vec::new(),
+        addresses: &|_| Addresses::default(),
     };
     let found = check_in(&text, "c", &surroundings);
     assert_eq!(
@@ -189,7 +191,14 @@ fn a_gateway_that_its_interface_cannot_reach_is_warned_of() {
         example("minimal.yaml").replace(interface, &format!("{interface}, gateway: {gateway}"))
     };
     let check = |gateway: &str, addresses: &[&str], expected: &[&str]| {
-        let addresses: Vec<_> = addresses.iter().map(|it| it.parse().unwrap()).collect();
+        let nets = addresses.iter().map(|it| it.trim_start_matches("peer "));
+        let networks: Vec<IpNet> = nets.map(|it| it.parse().unwrap()).collect();
+        let own = addresses
+            .iter()
+            .zip(&networks)
+            .filter(|(it, _)| !it.starts_with("peer "));
+        let own = own.map(|(_, net)| net.addr()).collect();
+        let addresses = Addresses { own, networks };
         let outside = Outside {
             addresses: &|interface| {
                 assert_eq!(interface.as_str(), "wan0");
@@ -211,6 +220,16 @@ fn a_gateway_that_its_interface_cannot_reach_is_warned_of() {
     check("192.0.2.1", &["2001:db8::2/64"], &[]);
     check("[\"fe80::1\", dhcp]", &["2001:db8::2/64"], &[]);
     check("dhcp", &["192.0.2.2/24"], &[]);
+    let pppoe = ["100.64.0.2/32", "peer 100.64.0.1/32"];
+    check("100.64.0.1", &pppoe, &[]);
+    check(
+        "100.64.0.2",
+        &pppoe,
+        &[
+            "c:7:45: warning: uplinks[0].gateway: 100.64.0.2 is the address of this router on wan0: use \
+             that of the router at the other end of the link, or dhcp",
+        ],
+    );
     check(
         "192.0.2.1",
         &["192.0.2.1/24", "2001:db8::2/64"],

@@ -7,7 +7,9 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use patronus_config::{Diagnostic, KeyDoubt, NoKey, NoPassword, Outside, OwnKey, Parsed, Severity};
+use patronus_config::{
+    Addresses, Diagnostic, KeyDoubt, NoKey, NoPassword, Outside, OwnKey, Parsed, Severity,
+};
 use patronus_linux::{KeyStore, PrivateKey};
 use patronus_model::Secret;
 use patronus_model::ids::UplinkName;
@@ -211,7 +213,7 @@ fn load_after(places: &Places, before: Option<&RouterConfig>) -> Result<Loaded, 
         public_key: &public_key,
         password: &password,
         // What the kernel refuses for want of an address, it is asked for again and reported.
-        addresses: &|_| Vec::new(),
+        addresses: &|_| Addresses::default(),
         before,
     };
     let parsed = patronus_config::parse(text, &file, &outside).map_err(LoadError::Invalid)?;

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::Outside;
 use crate::diagnostic::Sink;
 use crate::file::File;
 use crate::place::Place;
 use crate::shape::all;
 use crate::values::GatewayWord;
+use crate::{Addresses, Outside};
 
 /// Warns of gateways that cannot be reached by their interface. Its addresses may be put right
 /// without this file, so it is no error.
@@ -18,7 +18,7 @@ pub(super) fn check(file: &File, outside: &Outside<'_>, sink: &mut Sink) {
         let Some(interface) = at.value.interface.value() else {
             continue;
         };
-        let mut addresses: Option<Vec<IpNet>> = None;
+        let mut addresses: Option<Addresses> = None;
         for gateway in at.value.gateway.items() {
             let GatewayWord::Address(address) = gateway.value else {
                 continue;
@@ -29,16 +29,15 @@ pub(super) fn check(file: &File, outside: &Outside<'_>, sink: &mut Sink) {
     }
 }
 
-fn compare(gateway: IpAddr, interface: &str, known: &[IpNet], place: &Place, sink: &mut Sink) {
-    let same_family = known
-        .iter()
-        .filter(|net| net.addr().is_ipv4() == gateway.is_ipv4());
-    let same_family: Vec<&IpNet> = same_family.collect();
-    if same_family.iter().any(|net| net.addr() == gateway) {
+fn compare(gateway: IpAddr, interface: &str, known: &Addresses, place: &Place, sink: &mut Sink) {
+    if known.own.contains(&gateway) {
         let problem = format!("{gateway} is the address of this router on {interface}");
         let help = "use that of the router at the other end of the link, or dhcp";
         return sink.warning(place, problem, help);
     }
+    let networks = known.networks.iter();
+    let same_family = networks.filter(|net| net.addr().is_ipv4() == gateway.is_ipv4());
+    let same_family: Vec<&IpNet> = same_family.collect();
     // Routers on the link are spoken to by link-local addresses, whatever else there is.
     let on_link = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
     if same_family.is_empty() || on_link || same_family.iter().any(|net| net.contains(&gateway)) {

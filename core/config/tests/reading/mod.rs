@@ -10,7 +10,7 @@
 use std::fs;
 use std::path::Path;
 
-use patronus_config::{Diagnostic, Outside, Parsed, parse};
+use patronus_config::{Addresses, Diagnostic, Outside, Parsed, parse};
 use patronus_model::ids::UplinkName;
 use patronus_model::router::RouterConfig;
 use patronus_model::secret::Secret;
@@ -32,7 +32,7 @@ pub fn outside(before: Option<&RouterConfig>) -> Outside<'_> {
     Outside {
         public_key: &|name| Ok(key(name).into()),
         password: &|_| Ok(Secret::new("secret\n".to_owned())),
-        addresses: &|_| Vec::new(),
+        addresses: &|_| Addresses::default(),
         before,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use patronus_config::{Outside, default_classes, parse as parse_file, read_objects};
+use patronus_config::{Addresses, Outside, default_classes, parse as parse_file, read_objects};
 use patronus_model::Secret;
 use patronus_model::ids::{SiteId, UplinkName};
 use patronus_model::intent::{Allocations, Facts, Intent, Kind, Object, ObjectId, UplinkFacts};
@@ -186,7 +186,7 @@ pub(crate) fn parse(text: &str, plan: &Plan, site: &SiteId) -> RouterConfig {
     let outside = Outside {
         public_key: &key,
         password: &|_| Ok(Secret::new("its-own".to_owned())),
-        addresses: &|_| Vec::new(),
+        addresses: &|_| Addresses::default(),
         before: None,
     };
     let (mut config, _) = parse_file(text, "planned.yaml", &outside).unwrap();
