@@ -7,7 +7,9 @@ use std::time::Duration;
 use patronus_model::kernel::Family;
 use patronus_model::layout::KernelLayout;
 
-use super::{Conflict, ahead, forwarding};
+use super::Conflict;
+use super::ahead::{self, Ahead};
+use super::forwarding::{self, Of};
 use crate::command::run;
 use crate::error::Error;
 use crate::kernel::{owns_priority, owns_table};
@@ -34,7 +36,7 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Conflict> {
             ],
             "remove these rules, or set another rule_base in the configuration",
         ),
-        rules_ahead(layout),
+        rules_ahead(ahead::look(layout)),
         free(
             "routing tables",
             true,
@@ -81,7 +83,7 @@ pub(super) fn conflicts(layout: &KernelLayout) -> Vec<Conflict> {
 pub(super) fn ahead_of_ours(layout: &KernelLayout) -> Vec<Conflict> {
     let ruleset = ruleset();
     let ruleset = ruleset.as_ref().map(String::as_str);
-    vec![rules_ahead(layout), firewalls(ruleset)]
+    vec![rules_ahead(ahead::look(layout)), firewalls(ruleset)]
 }
 
 /// A place that should be free.
@@ -118,12 +120,12 @@ fn foreign_rules(layout: &KernelLayout) -> Result<Vec<String>, Error> {
 
 /// A rule may be for traffic that is none of ours, and a table may hold nothing that the overlay
 /// has too: only one that leaves nothing for others is known to do harm.
-fn rules_ahead(layout: &KernelLayout) -> Conflict {
-    let ahead = ahead::look(layout);
+fn rules_ahead(ahead: Result<Ahead, Error>) -> Conflict {
     let certain = ahead.as_ref().is_ok_and(|it| it.certain);
     free(
         "rules before ours",
-        certain,
+        // Nor is it known to do none where nobody could look.
+        ahead.is_err() || certain,
         ahead.map(|it| it.rules),
         [
             "traffic for the overlay that these rules match",
@@ -141,19 +143,29 @@ fn rules_ahead(layout: &KernelLayout) -> Conflict {
 /// pass is known to do harm.
 fn firewalls(ruleset: Result<&str, &Error>) -> Conflict {
     let found = ruleset.map(forwarding::read);
-    let certain = found.as_ref().is_ok_and(|it| it.iter().any(|it| it.all));
+    let nothing_of = found.as_ref().map(|it| forwarding::nothing_of(it));
+    // Every overlay has IPv4, and not each has IPv6.
+    let harmful = match nothing_of {
+        Ok(of) => matches!(of, Some(Of::Both | Of::V4)),
+        Err(_) => true,
+    };
+    let cost = match nothing_of {
+        Ok(Some(Of::Both)) => "nothing is forwarded, whatever our own rules say",
+        Ok(Some(Of::V4)) => "no IPv4 is forwarded, whatever our own rules say",
+        Ok(Some(Of::V6)) => "no IPv6 is forwarded, whatever our own rules say",
+        Ok(None) | Err(_) => {
+            "what these chains do not let pass is dropped, whatever our own rules say"
+        }
+    };
     Conflict {
         name: "forwarding firewall",
         found: match found {
             Ok(found) => Ok(found.into_iter().map(|it| it.words).collect()),
             Err(error) => Err(error.report()),
         },
-        harmful: certain,
+        harmful,
         harms: "packets between LANs and tunnels",
-        cost: match certain {
-            true => "nothing is forwarded, whatever our own rules say",
-            false => "what these chains do not let pass is dropped, whatever our own rules say",
-        },
+        cost,
         remedy: "see `nft list ruleset`: let them accept what comes from our tunnels, pat*, or goes there",
     }
 }
@@ -227,6 +239,43 @@ fn strict_filter() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn refused() -> Error {
+        Error::BadFile {
+            path: "/dev/null".to_owned(),
+            problem: "not a ruleset".to_owned(),
+        }
+    }
+
+    #[test]
+    fn where_nobody_could_look_all_is_not_well() {
+        for it in [firewalls(Err(&refused())), rules_ahead(Err(refused()))] {
+            assert!(it.found.is_err() && it.harmful, "{it:?}");
+        }
+        let nothing = Ahead {
+            rules: Vec::new(),
+            certain: false,
+        };
+        for it in [firewalls(Ok("")), rules_ahead(Ok(nothing))] {
+            assert!(it.is_clear() && !it.harmful, "{it:?}");
+        }
+    }
+
+    #[test]
+    fn the_cost_of_a_firewall_names_the_packets_that_it_drops() {
+        for (family, harmful, cost) in [
+            ("inet", true, "nothing"),
+            ("ip", true, "no IPv4"),
+            ("ip6", false, "no IPv6"),
+        ] {
+            let hook = "type filter hook forward priority filter; policy drop;";
+            let ruleset = format!("table {family} fw {{\n\tchain f {{\n\t\t{hook}\n\t}}\n}}\n");
+            let found = firewalls(Ok(&ruleset));
+            assert_eq!(found.harmful, harmful, "{found:?}");
+            let words = format!("{cost} is forwarded, whatever our own rules say");
+            assert_eq!(found.cost, words);
+        }
+    }
 
     #[test]
     fn those_who_set_marks_are_named_and_we_are_not_among_them() {

@@ -8,8 +8,34 @@ use crate::nftables::TABLE;
 pub(super) struct Forwarding {
     /// Which, and what it drops, in words.
     pub(super) words: String,
-    /// Whether it drops whatever is forwarded.
-    pub(super) all: bool,
+    /// Of what it drops whatever is forwarded, if of anything.
+    pub(super) all: Option<Of>,
+}
+
+/// The packets that a table sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    Both,
+    V4,
+    V6,
+}
+
+impl Of {
+    /// Those of a table, if any of them are routed: what a bridge forwards is not.
+    fn table(name: &str) -> Option<Self> {
+        match name.split_whitespace().next()? {
+            "inet" => Some(Self::Both),
+            "ip" => Some(Self::V4),
+            "ip6" => Some(Self::V6),
+            _ => None,
+        }
+    }
+}
+
+/// Of what nothing at all is forwarded, if of anything.
+pub(super) fn nothing_of(found: &[Forwarding]) -> Option<Of> {
+    let all = found.iter().filter_map(|it| it.all);
+    all.reduce(|one, other| if one == other { one } else { Of::Both })
 }
 
 /// Reads a ruleset as `nft` lists it. What chains drop to which a base chain jumps is not seen.
@@ -35,6 +61,8 @@ struct Chain<'a> {
     name: &'a str,
     forwards: bool,
     policy_drops: bool,
+    /// Rules that leave a packet to the policy.
+    returning: usize,
     /// Rules that may let a packet pass, or lead to some that do.
     passing: usize,
     dropping: usize,
@@ -49,6 +77,7 @@ impl<'a> Chain<'a> {
             name,
             forwards: false,
             policy_drops: false,
+            returning: 0,
             passing: 0,
             dropping: 0,
             drops_rest: false,
@@ -61,8 +90,8 @@ impl<'a> Chain<'a> {
             self.policy_drops = line.contains("policy drop");
             return;
         }
-        // What a comment says is no verdict.
-        let rule = line.split(" comment \"").next().unwrap_or_default();
+        // What comments, prefixes of logs and names of interfaces say is no verdict.
+        let rule: String = line.split('"').step_by(2).collect();
         let mut words = rule.split_whitespace().filter(|word| *word != "counter");
         let first = words.next().unwrap_or_default();
         if rule
@@ -76,9 +105,13 @@ impl<'a> Chain<'a> {
         if rule.split_whitespace().any(|word| passes.contains(&word)) {
             self.passing += 1;
         }
+        if rule.split_whitespace().any(|word| word == "return") {
+            self.returning += 1;
+        }
     }
 
     fn found(self) -> Option<Forwarding> {
+        let of = Of::table(self.table)?;
         let drops = self.policy_drops || self.dropping > 0;
         if !self.forwards || !drops || self.table == TABLE {
             return None;
@@ -90,7 +123,11 @@ impl<'a> Chain<'a> {
         };
         Some(Forwarding {
             words: format!("{} {} {what}", self.table, self.name),
-            all: self.passing == 0 && (self.policy_drops || self.drops_rest),
+            all: match self.policy_drops {
+                true => self.passing == 0,
+                false => self.drops_rest && self.passing == 0 && self.returning == 0,
+            }
+            .then_some(of),
         })
     }
 }
@@ -103,8 +140,59 @@ mod tests {
     fn check(chains: &str, expected: &[(&str, bool)]) {
         let ruleset = format!("table inet fw {{\n{chains}}}\n");
         let found = read(&ruleset);
-        let found: Vec<_> = found.iter().map(|it| (it.words.as_str(), it.all)).collect();
+        let all = |it: &Forwarding| it.all == Some(Of::Both);
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| (it.words.as_str(), all(it)))
+            .collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_returns_from_a_base_chain_is_left_to_its_policy() {
+        let chain = |policy: &str| {
+            format!(
+                "\tchain f {{\n\t\ttype filter hook forward priority filter; policy {policy};\n\
+                 \t\tiifname \"pat*\" return\n\t\tdrop\n\t}}\n"
+            )
+        };
+        check(
+            &chain("accept"),
+            &[("inet fw f has a rule that drops or rejects", false)],
+        );
+        let policy = "inet fw f drops what it does not accept (policy drop)";
+        check(&chain("drop"), &[(policy, true)]);
+    }
+
+    #[test]
+    fn what_a_comment_or_a_log_says_is_no_verdict() {
+        check(
+            "\tchain f {\n\t\tcomment \"may drop nothing\"\n\t\ttype filter hook forward priority \
+             filter; policy accept;\n\t\tlog prefix \"will drop it\" accept\n\t}\n",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_chain_concerns_the_packets_of_its_family_and_a_bridge_routes_none() {
+        let nothing = |families: &[&str]| {
+            let table = |family: &&str| {
+                format!(
+                    "table {family} fw {{\n\tchain f {{\n\t\ttype filter hook forward priority \
+                     filter; policy drop;\n\t}}\n}}\n"
+                )
+            };
+            nothing_of(&read(&families.iter().map(table).collect::<String>()))
+        };
+        assert_eq!(nothing(&["bridge"]), None);
+        assert_eq!(nothing(&["ip6"]), Some(Of::V6));
+        assert_eq!(nothing(&["bridge", "ip"]), Some(Of::V4));
+        assert_eq!(nothing(&["ip", "ip6"]), Some(Of::Both));
+        assert_eq!(nothing(&["inet", "ip6"]), Some(Of::Both));
+        assert_eq!(
+            read("table bridge fw {\n\tchain f {\n\t\tdrop\n\t}\n}\n"),
+            []
+        );
     }
 
     #[test]
