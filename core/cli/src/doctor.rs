@@ -47,8 +47,6 @@ pub(crate) fn doctor(json: bool) -> Result<u8, Trouble> {
     let status = if well { 0 } else { 1 };
     let findings: Findings = match serde_json::from_slice(&answer) {
         Ok(findings) => findings,
-        // It has said why not.
-        Err(_) if answer.is_empty() => return Ok(1),
         Err(error) => return Err(Trouble::NotUnderstood(error.to_string())),
     };
     if json {

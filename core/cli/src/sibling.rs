@@ -4,7 +4,9 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+use serde_json::Value;
 
 use crate::trouble::Trouble;
 
@@ -15,10 +17,22 @@ pub(crate) fn doctor() -> Result<(Vec<u8>, bool), Trouble> {
     let program = find().ok_or(Trouble::NotInstalled)?;
     let output = Command::new(&program)
         .args(["doctor", "--json"])
-        .stderr(Stdio::inherit())
         .output()
         .map_err(|error| Trouble::Unreachable(program, error.to_string()))?;
+    if output.stdout.is_empty() && !output.status.success() {
+        return Err(Trouble::Daemon(why(&output.stderr)));
+    }
     Ok((output.stdout, output.status.success()))
+}
+
+/// What a command said that was to say it in JSON.
+fn why(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let last = said.lines().last().unwrap_or_default();
+    let error: Option<Value> = serde_json::from_str(last).ok();
+    let message = error.as_ref().and_then(|it| it.pointer("/error/message"));
+    let message = message.and_then(Value::as_str);
+    message.unwrap_or(said.trim()).to_owned()
 }
 
 /// Becomes `patronusd teardown`; returns only if it cannot.
@@ -49,4 +63,17 @@ fn find() -> Option<PathBuf> {
     directories
         .map(|directory| directory.join(NAME))
         .find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_what_is_wrong_in_words() {
+        let json =
+            b"patronusd: a warning\n{\"error\":{\"code\":\"FAILED\",\"message\":\"no netlink\"}}\n";
+        assert_eq!(why(json), "no netlink");
+        assert_eq!(why(b"killed\n"), "killed");
+    }
 }

@@ -223,7 +223,7 @@ pub fn teardown(places: &Places, how: Teardown) -> anyhow::Result<ExitCode> {
     if UnixStream::connect(places.socket()).is_ok() {
         bail!("patronusd is running and would put everything back: stop it first");
     }
-    if how.json && !how.yes {
+    if how.json && !how.yes && !plan.0.is_empty() {
         bail!("nothing was removed: pass --yes, or --dry-run to see what would be");
     }
     // What is left to be done where nothing is there, harms nobody.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
 
-use patronus_model::view::Handshakes;
+use patronus_model::ids::SiteId;
+use patronus_model::view::{Handshakes, NeighborView};
 
 use super::event::Event;
 use super::lan::Lan;
@@ -83,12 +84,15 @@ impl Router {
         Ok(wellness::problems(&self.from, &bgp, handshakes))
     }
 
-    /// Of the sites that can be reached, those with a BGP session that is not established: what it
-    /// would announce is not known.
+    /// Of the sites that can be reached, those with BGP sessions of which none is established: what
+    /// they would announce is not known.
     async fn sites_without_bgp(&self, context: &Context<'_>) -> Result<BigInt> {
         let bgp = Session::of(context)?.ask(Request::Bgp).await?;
-        let down = bgp.neighbors.iter().filter(|it| !it.established);
-        let down: BTreeSet<_> = down.filter_map(|it| it.site.as_ref()).collect();
+        let (up, mut down): (BTreeSet<_>, BTreeSet<_>) = (
+            sites_of(&bgp.neighbors, true),
+            sites_of(&bgp.neighbors, false),
+        );
+        down.retain(|site| !up.contains(site));
         let sites = self.from.view.sites.iter();
         let reachable = sites.filter(|s| site::is_reachable(&self.from, s));
         Ok(reachable.filter(|s| down.contains(&s.id)).count().into())
@@ -99,6 +103,12 @@ impl Router {
         let last = Session::of(context)?.ask(Request::LastMove).await?;
         Ok(last.as_ref().map(Event::new))
     }
+}
+
+/// Sites with a BGP session that is established, or with one that is not.
+fn sites_of(neighbors: &[NeighborView], established: bool) -> BTreeSet<&SiteId> {
+    let some = neighbors.iter().filter(|it| it.established == established);
+    some.filter_map(|it| it.site.as_ref()).collect()
 }
 
 impl Router {

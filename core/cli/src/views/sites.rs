@@ -1,7 +1,5 @@
 //! `patronus sites`.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::{Shown, View, list, part, state};
@@ -38,9 +36,8 @@ impl View for Sites {
 
     fn render(&self, data: Value) -> Result<Shown, Trouble> {
         let neighbors: Vec<Neighbor> = part(data.clone(), "/bgp/neighbors")?;
-        let down = neighbors.iter().filter(|it| !it.established);
-        let without_bgp: BTreeSet<&str> = down.filter_map(|it| it.site_id.as_deref()).collect();
-        let without_bgp = |site: &Site| without_bgp.contains(site.id.as_str());
+        // Packets pass, but nobody says what for.
+        let bgp = |site: &Site| bgp_down(&neighbors, &site.id);
         let sites: Nodes<Site> = part(data, "/sites")?;
         let mut page = Page::default();
         if sites.nodes.is_empty() {
@@ -63,13 +60,12 @@ impl View for Sites {
         for site in &sites.nodes {
             table.row([
                 site.id.clone().into(),
-                match site.best_path_status {
-                    // Packets pass, but nobody says what for.
-                    Status::Up if without_bgp(site) => Text::toned(Tone::Warning, "◐ up, BGP down"),
-                    Status::Degraded if without_bgp(site) => {
-                        Text::toned(Tone::Warning, "◐ degraded, BGP down")
+                match (site.best_path_status, bgp(site)) {
+                    (Status::Up, Some(bgp)) => Text::toned(Tone::Warning, format!("◐ up, {bgp}")),
+                    (Status::Degraded, Some(bgp)) => {
+                        Text::toned(Tone::Warning, format!("◐ degraded, {bgp}"))
                     }
-                    status => state(status),
+                    (status, _) => state(status),
                 },
                 super::uplinks::paths(&site.path_tally).into(),
                 classes(&site.choices),
@@ -82,8 +78,22 @@ impl View for Sites {
         let well = sites
             .nodes
             .iter()
-            .all(|site| site.best_path_status == Status::Up && !without_bgp(site));
+            .all(|site| site.best_path_status == Status::Up && bgp(site).is_none());
         Ok(Shown { page, well })
+    }
+}
+
+/// What is down of the BGP sessions with a site, which has one for each address family.
+fn bgp_down(neighbors: &[Neighbor], site: &str) -> Option<&'static str> {
+    let of_site = |it: &&Neighbor| it.site_id.as_deref() == Some(site);
+    let (up, down): (Vec<&Neighbor>, Vec<&Neighbor>) = neighbors
+        .iter()
+        .filter(of_site)
+        .partition(|it| it.established);
+    match (up.is_empty(), down.is_empty()) {
+        (_, true) => None,
+        (true, false) => Some("BGP down"),
+        (false, false) => Some("BGP partly down"),
     }
 }
 
@@ -109,4 +119,30 @@ fn classes(choices: &[SiteChoice]) -> Text {
             .collect(),
     };
     texts.join("; ").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_family_of_two_is_a_part() {
+        let neighbor = |site: &str, established: bool| {
+            let json = serde_json::json!({
+                "address": "10.255.0.2", "description": site, "siteId": site, "remoteAsn": 1,
+                "state": "", "established": established, "prefixesReceived": 0, "prefixesSent": 0,
+            });
+            serde_json::from_value::<Neighbor>(json).unwrap()
+        };
+        for (sessions, expected) in [
+            (vec![], None),
+            (vec![true, true], None),
+            (vec![true, false], Some("BGP partly down")),
+            (vec![false, false], Some("BGP down")),
+        ] {
+            let mut all: Vec<Neighbor> = sessions.iter().map(|it| neighbor("oslo", *it)).collect();
+            all.push(neighbor("lisbon", false));
+            assert_eq!(bgp_down(&all, "oslo"), expected);
+        }
+    }
 }

@@ -103,9 +103,10 @@ fn claim<'a>(items: &'a [At<Network>], owner: Owner, claims: &mut Vec<Claim<'a>>
 }
 
 /// What must never leave in the clear may be wide, but not so wide that nothing leaves at all, nor
-/// what an uplink and its neighbours say to each other.
+/// what an uplink and its neighbours say to each other. That leaves no two halves that are everything.
 pub(super) fn guarded(items: &[At<Network>], sink: &mut Sink) {
-    let on_link = ["fe80::/10", "ff00::/8"].map(str::parse::<IpNet>);
+    let on_link = ["169.254.0.0/16", "224.0.0.0/4", "fe80::/10", "ff00::/8"];
+    let on_link = on_link.map(str::parse::<IpNet>);
     for At { value, place } in items {
         let net = value.0;
         let overlaps = |it: &&IpNet| it.contains(&net) || net.contains(*it);
@@ -115,7 +116,7 @@ pub(super) fn guarded(items: &[At<Network>], sink: &mut Sink) {
                  would not leave it either"
             ),
             Some(link) => {
-                format!("{net} overlaps with {link}, by which an uplink finds its neighbours")
+                format!("{net} overlaps with {link}, by which an uplink speaks with its neighbours")
             }
             None => continue,
         };
